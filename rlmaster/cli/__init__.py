@@ -1,0 +1,57 @@
+"""The command line: one thin function a command, each importing what it needs."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from rlmaster.cli import follow, hosts, launch, reading
+from rlmaster.cli.terminal import say
+from rlmaster.errors import RlmasterError
+
+app = typer.Typer(
+    name="rlmaster",
+    help="Experiments on representations for reinforcement learning, from the idea to the report.",
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("launch")(launch.launch_command)
+app.command("follow")(follow.follow_command)
+app.command("report")(follow.report_command)
+app.command("runs")(reading.runs_command)
+app.command("experiments")(reading.experiments_command)
+app.command("hosts")(hosts.hosts_command)
+app.command("frames", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    reading.frames_command
+)
+
+
+@app.callback(invoke_without_command=True)
+def open_app(context: typer.Context) -> None:
+    """Without a command, open the full-screen app."""
+    if context.invoked_subcommand is not None:
+        return
+    from rlmaster.project import Project
+
+    project = Project.containing(Path.cwd())
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        say("the app needs a terminal; `rlmaster --help` lists the commands")
+        raise typer.Exit(2)
+    from tui.app import run
+
+    raise typer.Exit(run(project))
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence and its exit code."""
+    try:
+        app(prog_name="rlmaster")
+    except RlmasterError as error:
+        say(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,137 @@
+"""`rlmaster follow` and `rlmaster report`: watch a run, and make what is made of it afterwards."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlmaster.cli.terminal import answer, answer_json, say
+
+if TYPE_CHECKING:
+    from rlmaster.events import Event
+    from rlmaster.follower import Ending
+    from rlmaster.run_folder import RunFolder
+
+INTERRUPTED = 130
+ENDINGS = frozenset({"finished", "failed", "stopped", "lost"})
+"""These are announced once the report exists, so that the notice can say how the run stands."""
+LAST_LINES = 15
+"""How much of the log is shown of a run that failed."""
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Six characters, a path, `last`, or a unique part.")
+]
+
+
+def follow_command(
+    run: RunArgument = "last",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Show nothing until it has ended.")
+    ] = False,
+) -> None:
+    """Watch a run until it ends, then make its report. Ctrl-C stops watching, not the run."""
+    folder, runs = _find(run)
+    raise typer.Exit(follow_to_the_end(folder, runs, quiet=quiet))
+
+
+def report_command(
+    run: RunArgument = "last",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a run's plots and report from what it has kept so far."""
+    from rlmaster.follower import finish
+
+    folder, runs = _find(run)
+    ending = finish(folder, runs)
+    if as_json:
+        files = {"tex": ending.tex, "pdf": ending.pdf}
+        answer_json({**{k: str(v) if v else None for k, v in files.items()}, "note": ending.note})
+        return
+    if ending.note:
+        say(ending.note)
+    answer(str(ending.pdf or ending.tex or ""))
+
+
+def _find(run: str) -> "tuple[RunFolder, Path]":
+    from rlmaster.project import Project
+    from rlmaster.run_folder import RunFolder, find_run
+
+    folder = RunFolder(Path(run).expanduser().resolve())
+    if folder.exists():
+        return folder, folder.path.parent.parent
+    runs = Project.containing(Path.cwd()).runs
+    return find_run(run, runs), runs
+
+
+def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
+    """Watch a run, announce what happens, make its report, and return the exit code.
+
+    Args:
+        run: The run.
+        runs: Where the project keeps its runs.
+        quiet: Whether nothing is shown until the run has ended.
+    """
+    from rlmaster.cli.progress import shown
+    from rlmaster.follower import Follower, announce, finish
+    from rlmaster.run_folder import State
+
+    endings: list[Event] = []
+    try:
+        with shown(run, quiet=quiet) as show:
+            for update in Follower(run).updates():
+                show(update)
+                endings += [event for event in update.events if event.kind in ENDINGS]
+                announce(run, runs, [event for event in update.events if event.kind not in ENDINGS])
+            status = run.status()
+            if not quiet:
+                say("making the report")
+            ending = finish(run, runs)
+    except KeyboardInterrupt:
+        leave_a_follower(run)
+        say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
+        return INTERRUPTED
+    announce(run, runs, endings, ending.standing)
+    _sum_up(run, ending)
+    return 0 if status.state is State.COMPLETED else 1
+
+
+def leave_a_follower(run: "RunFolder") -> None:
+    """Start a follower of its own that announces the run's end and makes its report."""
+    subprocess.Popen(
+        [sys.executable, "-m", "rlmaster", "follow", str(run.path), "--quiet"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ,
+    )
+
+
+def _sum_up(run: "RunFolder", ending: "Ending") -> None:
+    """Say what came out, and where everything is."""
+    from rlmaster.reports.summary import result_sentence
+    from rlmaster.run_folder import State
+
+    status = run.status()
+    if status.state is State.COMPLETED:
+        say(result_sentence(run.progress()))
+        say(f"Standing: {ending.standing}" if ending.standing else "")
+    else:
+        say(f"the run {status.state}: {status.reason}")
+        log = run.log_file.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        say("\n".join(f"  | {line}" for line in log))
+    previews = run.preview_files()
+    made = {
+        "run folder": run.path,
+        "report": ending.pdf or ending.tex,
+        "video": ending.video,
+        "preview": previews[-1] if previews else None,
+    }
+    for name, path in made.items():
+        if path is not None:
+            say(f"{name:>10}  {path}")
+    if ending.note:
+        say(ending.note)

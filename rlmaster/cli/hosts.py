@@ -1,0 +1,81 @@
+"""`rlmaster hosts`, and the choice of a host for a launch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlmaster.cli.terminal import answer, answer_json
+
+if TYPE_CHECKING:
+    from rlmaster.hosts.selection import Ranked
+    from rlmaster.launcher import HostChoice
+    from rlmaster.project import Project
+
+
+def hosts_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the computers that runs may use, best first, with their load as it is now."""
+    from rlmaster.project import Project
+
+    ranking = rank_hosts(Project.containing(Path.cwd()))
+    if as_json:
+        answer_json({"hosts": [_row(ranked) for ranked in ranking]})
+        return
+    for ranked in ranking:
+        answer(describe(ranked))
+
+
+def _row(ranked: "Ranked") -> dict[str, Any]:
+    data = ranked.to_data()
+    return {"name": data.pop("host"), **data}
+
+
+def describe(ranked: "Ranked") -> str:
+    """Return a host and why it ranks where it does, on one line."""
+    return f"{ranked.host}: {ranked.reason}"
+
+
+def rank_hosts(project: "Project") -> "list[Ranked]":
+    """Measure every host and return them best first."""
+    from rlmaster.errors import HostError
+    from rlmaster.hosts.inventory import read_inventory
+    from rlmaster.hosts.probing import probe_local
+    from rlmaster.hosts.selection import Candidate, rank
+
+    candidates: list[Candidate] = []
+    for host in read_inventory(project.hosts_file).hosts:
+        try:
+            candidates.append(Candidate(host, probe_local(project.root)))
+        except HostError as error:
+            candidates.append(Candidate(host, None, unreachable=str(error)))
+    return rank(candidates)
+
+
+def choose_host(
+    project: "Project", name: str, ranking: "list[Ranked] | None" = None
+) -> "HostChoice":
+    """Decide where a run goes.
+
+    Args:
+        project: Whose hosts.
+        name: A host's name, or `auto` for the best.
+        ranking: The ranking, where it was measured a moment ago.
+
+    Raises:
+        InventoryError: If no host is called that.
+        HostError: If the host, or every host, cannot take a run.
+    """
+    from rlmaster.errors import HostError
+    from rlmaster.hosts.inventory import read_inventory
+    from rlmaster.launcher import HostChoice
+
+    inventory = read_inventory(project.hosts_file)
+    if name != "auto":
+        inventory.find(name)
+    ranking = rank_hosts(project) if ranking is None else ranking
+    chosen = ranking[0] if name == "auto" else next(r for r in ranking if r.host == name)
+    if not chosen.fits:
+        raise HostError(f"{chosen.host} cannot take the run: {chosen.reason}")
+    return HostChoice(chosen.host, name, ranking, inventory.find(chosen.host).python)

@@ -1,0 +1,210 @@
+"""`rlmaster launch`: ask what is missing, start the run, follow it."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlmaster.cli.terminal import answer_json, is_interactive, say
+from rlmaster.errors import UsageError
+
+if TYPE_CHECKING:
+    from rlmaster.experiment import Experiment
+    from rlmaster.experiment_script import ScriptDescription
+    from rlmaster.launcher import HostChoice
+    from rlmaster.project import Project
+    from rlmaster.run_folder import RunFolder
+
+
+def launch_command(
+    script: Annotated[
+        str,
+        typer.Argument(
+            help="An experiment script, or its name in experiments/.", metavar="FILE_OR_NAME"
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field, such as training.updates=500."
+        ),
+    ] = None,
+    rationale: Annotated[
+        str | None, typer.Option(help="Why this run is made, in a few words.", metavar="TEXT")
+    ] = None,
+    rationale_file: Annotated[
+        Path | None, typer.Option(help="A file that says why.", metavar="FILE")
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Where it runs: a host of hosts.toml, or auto.", metavar="NAME"),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; the host is auto.")
+    ] = False,
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow/--detach", help="Watch until it ends; the default in a terminal."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end.")
+    ] = False,
+) -> None:
+    """Start an experiment: say why, pick a computer, and watch it learn."""
+    from rlmaster.cli.follow import follow_to_the_end, leave_a_follower
+    from rlmaster.experiment_script import describe_script
+    from rlmaster.launcher import launch
+    from rlmaster.project import Project, find_script
+
+    path = find_script(script, Path.cwd())
+    project = Project.containing(path)
+    may_ask = is_interactive() and not yes
+    description = describe_script(path, overrides or ())
+    reason = _read_rationale(rationale, rationale_file)
+    if reason is None:
+        reason = _ask_rationale(description) if may_ask else _missing_rationale()
+    run = launch(
+        project,
+        description,
+        rationale=reason,
+        host=_choose_host(project, host, yes, may_ask),
+        say=say,
+    )
+    follow = sys.stderr.isatty() if follow is None else follow
+    code = 0
+    if follow:
+        code = follow_to_the_end(run, project.runs, quiet=False)
+    else:
+        leave_a_follower(run)
+        say(f"rlmaster follow {run.short_id} shows how it goes")
+    if as_json:
+        answer_json(_described(run))
+    raise typer.Exit(code)
+
+
+def _described(run: "RunFolder") -> dict[str, Any]:
+    host = run.provenance()["host_choice"]["host"]
+    return {
+        "run_id": run.id,
+        "run_folder": str(run.path),
+        "host": host,
+        "state": run.status().state,
+    }
+
+
+def _read_rationale(text: str | None, file: Path | None) -> str | None:
+    """Return the rationale that was given, or None where none was."""
+    if text is not None and file is not None:
+        raise UsageError("give --rationale or --rationale-file, not both")
+    if file is not None:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the rationale in {file} cannot be read ({error})") from None
+    if text is not None and not text.strip():
+        raise UsageError("the rationale is empty; say in a few words why this run is made")
+    return text
+
+
+def _missing_rationale() -> str:
+    raise UsageError(
+        'nobody is asked here; say why the run is made: --rationale "..." or --rationale-file FILE'
+    )
+
+
+def _ask_rationale(description: "ScriptDescription") -> str:
+    """Ask for the reason until there is one; an empty line opens the editor."""
+    say(f"\n{description.experiment['name']}: {description.title}")
+    while True:
+        text: str = typer.prompt(
+            "Why this run? (Enter alone opens your editor)",
+            default="",
+            show_default=False,
+            err=True,
+        )
+        if not text.strip():
+            text = _edit()
+        if text.strip():
+            return text
+        say("A run without a reason cannot be understood next month; a few words are enough.")
+
+
+def _edit() -> str:
+    """Let the person write in their editor."""
+    with tempfile.NamedTemporaryFile("r", suffix=".md", prefix="rationale-") as file:
+        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        try:
+            subprocess.run([*editor, file.name], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            say(f"the editor could not be used ({error}); write the reason here instead")
+        return Path(file.name).read_text(errors="replace")
+
+
+def _choose_host(project: "Project", name: str | None, yes: bool, may_ask: bool) -> "HostChoice":
+    from rlmaster.cli.hosts import choose_host, describe, rank_hosts
+
+    if name is None and yes:
+        name = "auto"
+    if name is not None:
+        return choose_host(project, name)
+    if not may_ask:
+        raise UsageError(
+            "nobody is asked here, so say where it runs: --host NAME, --host auto or --yes"
+        )
+    ranking = rank_hosts(project)
+    say(f"\n  auto: the best of these, now {ranking[0].host}")
+    for ranked in ranking:
+        say(f"  {describe(ranked)}")
+    wanted: str = typer.prompt("Where does it run?", default="auto", err=True)
+    return choose_host(project, wanted, ranking)
+
+
+def launch(experiment: "Experiment", **options: Any) -> "RunFolder | None":
+    """Launch an experiment from its own script, or from a notebook.
+
+    In a script it takes the script's command line, exactly as `rlmaster launch SCRIPT` does. With
+    options it starts the run with them and returns its folder at once.
+
+    Args:
+        experiment: What to run.
+        options: `rationale` (text); if wanted also `host` (a name, else `auto`) and `project` (a
+            folder, else the present one).
+
+    Raises:
+        UsageError: If the rationale is missing or empty.
+    """
+    if options:
+        return _launch_from_notebook(experiment, **options)
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is None:
+        _missing_rationale()
+    from rlmaster.cli import main
+
+    sys.argv = ["rlmaster", "launch", str(script), *sys.argv[1:]]
+    return main()
+
+
+def _launch_from_notebook(
+    experiment: "Experiment", *, rationale: str, host: str = "auto", project: str | Path = "."
+) -> "RunFolder":
+    from rlmaster.cli.follow import leave_a_follower
+    from rlmaster.cli.hosts import choose_host
+    from rlmaster.experiment_script import describe_experiment
+    from rlmaster.launcher import launch
+    from rlmaster.project import Project
+
+    home = Project.containing(Path(project))
+    run = launch(
+        home,
+        describe_experiment(experiment),
+        rationale=rationale,
+        host=choose_host(home, host),
+        say=say,
+    )
+    leave_a_follower(run)
+    return run

@@ -1,0 +1,105 @@
+"""A run's progress in the terminal: a live bar where there is one, else a line now and then."""
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rlmaster.cli.terminal import plain, say
+
+if TYPE_CHECKING:
+    from rlmaster.events import Event
+    from rlmaster.follower import Update
+    from rlmaster.run_folder import Progress, RunFolder
+
+LINE_EVERY_S = 10.0
+MARKS = {"good": "green", "warning": "yellow", "error": "red"}
+SHOWN_VALUES = ("train/loss", "held_out/error")
+
+Show = Callable[["Update"], None]
+
+
+@contextmanager
+def shown(run: "RunFolder", *, quiet: bool) -> Generator[Show]:
+    """Return what shows each update; the bar goes when the block is left."""
+    if quiet:
+        yield lambda _update: None
+    elif sys.stderr.isatty():
+        yield from _bar(run)
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """Events as they come and one line of progress now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._next_line = 0.0
+
+    def __call__(self, update: "Update") -> None:
+        for event in update.events:
+            say(_event_line(event))
+        if time.monotonic() >= self._next_line and update.progress.phase:
+            self._next_line = time.monotonic() + LINE_EVERY_S
+            say(_progress_line(update.progress))
+
+
+def _bar(run: "RunFolder") -> Generator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    narrow = console.width < 80
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.percentage:>3.0f} %", markup=False),
+        TextColumn("{task.fields[pace]}", markup=False),
+    ]
+    if not narrow:
+        columns.append(TextColumn("{task.fields[values]}", markup=False))
+    with Progress(*columns, console=console, expand=True, transient=True) as bar:
+        task = bar.add_task("starting", total=None, pace="", values="")
+
+        def show(update: "Update") -> None:
+            for event in update.events:
+                style = MARKS.get(event.severity, "")
+                console.print(Text(_event_line(event), style=style), soft_wrap=True)
+            progress = update.progress
+            bar.update(
+                task,
+                description=progress.phase or f"starting {run.short_id}",
+                completed=progress.step,
+                total=progress.total or None,
+                pace=_pace(progress),
+                values=_values(progress),
+            )
+
+        yield show
+
+
+def _event_line(event: "Event") -> str:
+    where = f" at {event.step:,}" if event.step else ""
+    return plain(f"{event.kind.replace('_', ' ')}{where}: {event.message}")
+
+
+def _progress_line(progress: "Progress") -> str:
+    done = f"{progress.phase} {progress.step:,} of {progress.total:,} {progress.axis}"
+    return ", ".join(part for part in (done, _pace(progress), _values(progress)) if part)
+
+
+def _pace(progress: "Progress") -> str:
+    if not progress.rate_per_s or progress.eta_s is None:
+        return ""
+    minutes, seconds = divmod(round(progress.eta_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{progress.rate_per_s:,.0f}/s, {left} left"
+
+
+def _values(progress: "Progress") -> str:
+    shown = [tag for tag in SHOWN_VALUES if tag in progress.values]
+    return "  ".join(f"{tag.rpartition('/')[2]} {progress.values[tag]:.3g}" for tag in shown)

@@ -1,0 +1,95 @@
+"""`rlmaster runs`, `experiments` and `frames`: looking at what there is."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlmaster.cli.terminal import answer, answer_json, plain
+
+if TYPE_CHECKING:
+    from rlmaster.run_folder import RunFolder
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def runs_command(as_json: JsonOption = False) -> None:
+    """List the runs, newest first."""
+    from rlmaster.project import Project
+    from rlmaster.run_folder import list_runs
+
+    rows = [_row(run) for run in list_runs(Project.containing(Path.cwd()).runs)]
+    if as_json:
+        answer_json({"runs": rows})
+        return
+    if not rows:
+        answer("no runs yet; `rlmaster launch` makes one")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, growing in {"run": 0, "state": 0, "experiment": 1, "result": 0, "why": 3}.items():
+        table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=growing or None)
+    for row in rows:
+        cells = (row["short_id"], row["state"], row["name"], row["result"], row["rationale"])
+        table.add_row(*(Text(plain(str(cell))) for cell in cells))
+    Console(highlight=False).print(table)
+
+
+def _row(run: "RunFolder") -> dict[str, Any]:
+    progress = run.progress()
+    value = progress.result.get("value")
+    return {
+        "id": run.id,
+        "short_id": run.short_id,
+        "name": run.name,
+        "run_folder": str(run.path),
+        "state": run.status().state,
+        "progress": progress.step / progress.total if progress.total else None,
+        "result": f"{value:.3g}" if value is not None else "",
+        "rationale": run.rationale().partition("\n")[0],
+    }
+
+
+def experiments_command(as_json: JsonOption = False) -> None:
+    """List the experiment scripts, each with its first sentence; one that fails shows its error."""
+    from rlmaster.project import Project
+
+    rows = [_describe(path) for path in Project.containing(Path.cwd()).scripts()]
+    if as_json:
+        answer_json({"experiments": rows})
+        return
+    for row in rows:
+        answer(f"{Path(row['file']).stem}: {row['error'] or row['title']}")
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    from rlmaster.errors import UsageError
+    from rlmaster.experiment_script import describe_script
+
+    try:
+        description = describe_script(path)
+    except UsageError as error:
+        unknown = {"title": "", "description": "", "experiment": None}
+        known = {"file": str(path), "name": path.stem, "error": str(error)}
+        return {**known, **unknown, "differs_from_default": []}
+    return {
+        "file": str(path),
+        "name": description.experiment["name"],
+        "title": description.title,
+        "description": description.description,
+        "experiment": description.experiment,
+        "differs_from_default": description.differs_from_default,
+        "error": None,
+    }
+
+
+def frames_command(context: typer.Context) -> None:
+    """Write a strip of a game's frames to look at: `rlmaster frames GAME --help` says how."""
+    command = [sys.executable, "-m", "rlmaster.atari.strip", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -1,0 +1,38 @@
+"""What commands say to people and to programs: sentences on stderr, answers on stdout."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Escape sequences and control characters other than newline and tab."""
+
+
+def plain(text: str) -> str:
+    """Return text that cannot move the cursor or change its colour, wherever it came from."""
+    return _CONTROL.sub("", text)
+
+
+def say(text: str) -> None:
+    """Tell a person something; stdout stays free for answers."""
+    sys.stderr.write(plain(text) + "\n")
+    sys.stderr.flush()
+
+
+def answer(text: str) -> None:
+    """Write an answer that was asked for."""
+    sys.stdout.write(plain(text) + "\n")
+    sys.stdout.flush()
+
+
+def answer_json(data: Mapping[str, Any]) -> None:
+    """Write one JSON object as the whole of stdout."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def is_interactive() -> bool:
+    """Tell whether somebody is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

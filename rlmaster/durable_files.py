@@ -1,0 +1,106 @@
+"""Files that a crash cannot tear: replaced whole, or appended line by line."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+JsonObject = dict[str, Any]
+
+
+def utc_now() -> str:
+    """Return the present time as ISO 8601 in UTC, with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def seconds_since(moment: str) -> float:
+    """Return the seconds that have passed since a time that `utc_now` gave."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+
+
+def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+    """Replace a file so that a reader sees the old content or the new, never a part.
+
+    Args:
+        path: The file; its folder must exist.
+        content: What it shall hold; text is written as UTF-8.
+        durable: Whether it must also survive a power cut (costs an fsync).
+    """
+    content = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were created or renamed in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Replace a JSON file atomically."""
+    write_atomically(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n", durable=durable)
+
+
+def read_json(path: Path) -> JsonObject | None:
+    """Return a JSON file's object, or None where there is no such file or object."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return cast("JsonObject", data) if isinstance(data, dict) else None
+
+
+def append_line(path: Path, data: Mapping[str, Any]) -> None:
+    """Append one JSON line; a half line that a crash left behind is closed off first."""
+    line = json.dumps(data, ensure_ascii=False).encode() + b"\n"
+    with path.open("ab+") as file:
+        if file.tell() and not _ends_with_newline(file.fileno(), file.tell()):
+            line = b"\n" + line
+        file.write(line)
+
+
+def _ends_with_newline(handle: int, size: int) -> bool:
+    return os.pread(handle, 1, size - 1) == b"\n"
+
+
+def read_lines(path: Path, offset: int = 0) -> tuple[list[JsonObject], int]:
+    """Read the whole JSON lines from a byte offset on, and where to read on.
+
+    A last line without its newline is left for the next call; a line that is not a JSON object
+    (torn by a crash) is passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole, newline, _ = content.rpartition(b"\n")
+    objects: list[JsonObject] = []
+    for line in whole.splitlines():
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict):
+            objects.append(cast("JsonObject", data))
+    return objects, offset + len(whole) + len(newline)

@@ -1,0 +1,1 @@
+"""Embedders: networks that turn observations into latents, each with the loss that trains it."""

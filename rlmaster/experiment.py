@@ -1,0 +1,139 @@
+"""The experiment: every hyperparameter of one run, validated, with no need of torch."""
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from rlmaster.specification import AnyPart, Part, Specification, digest, near_match
+
+NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording"})
+"""Fields of an experiment that do not change what is compared, and so do not enter its digest."""
+
+
+@cache
+def atari_games() -> tuple[str, ...]:
+    """Return the games that ale-py carries, as its ROM names (`ms_pacman`)."""
+    return tuple(resources.files("rlmaster").joinpath("data/atari_games.txt").read_text().split())
+
+
+def _known_game(name: str) -> str:
+    """Accept `Pong`, `MsPacman`, `ms-pacman` or `Ms. Pacman` for the game `ms_pacman`."""
+    plain = {re.sub(r"[^a-z0-9]", "", game): game for game in atari_games()}
+    wanted = re.sub(r"[^a-z0-9]", "", name.lower())
+    if wanted in plain:
+        return plain[wanted]
+    hint = near_match(wanted, plain) or "; `rlmaster frames --list` names them all"
+    raise ValueError(f"{name!r} is not an Atari game that ale-py carries{hint}")
+
+
+class Atari(Specification):
+    """The game, and the protocol under which it is played."""
+
+    game: Annotated[str, AfterValidator(_known_game)]
+    """Atari game, by any spelling of its name."""
+    protocol: Literal["machado2018", "classic", "atari_100k"] = "machado2018"
+    """Preset of every emulator option, named for the paper or benchmark that set it."""
+    num_environments: int = Field(default=8, ge=1, le=1024)
+    """Games played side by side, 1 to 1024."""
+
+
+class FrameSource(Part):
+    """Where the frames come from that a representation is learned from."""
+
+
+class RandomFrames(FrameSource):
+    """Frames of an agent that chooses uniformly among the actions."""
+
+    builds: ClassVar[str] = "rlmaster.atari.collection:RandomPolicy"
+
+    steps: int = Field(default=100_000, ge=100, le=100_000_000)
+    """Agent steps to collect, over all environments together, at least 100."""
+    held_out_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the episodes that is kept from training and measures the error, between 0 and 1."""
+
+
+class Embedder(Part):
+    """How observations become latents."""
+
+    latent_dim: int = Field(default=256, ge=1, le=65_536)
+    """Size of the latent, in numbers, 1 to 65,536."""
+
+
+class Autoencoder(Embedder):
+    """One frame in, the same frame out, through a narrow latent."""
+
+    builds: ClassVar[str] = "rlmaster.embedders.autoencoder:AutoencoderEmbedder"
+
+    channels: tuple[int, int, int] = (32, 64, 64)
+    """Output channels of the encoder's three convolutions; the decoder mirrors them."""
+    loss: Literal["squared_error", "absolute_error"] = "squared_error"
+    """Error of a pixel in [0, 1] that is averaged over the frame."""
+    foreground_weight: float = Field(default=100.0, ge=0, le=1e6)
+    """Extra weight of pixels that differ from the game's background; 0 weighs all pixels alike."""
+    latent_normalisation: Literal["layer_norm_tanh", "none"] = "layer_norm_tanh"
+    """Whether latents are normalised and squashed into (-1, 1)."""
+
+
+class EmbedderTraining(Specification):
+    """How an embedder is trained on collected frames."""
+
+    updates: int = Field(default=50_000, ge=1, le=1_000_000_000)
+    """Optimiser updates in total, at least 1."""
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    """Frames in one update, at least 1."""
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    """Step size of Adam, above 0."""
+    evaluations: int = Field(default=20, ge=3, le=10_000)
+    """Measurements of the held-out error, spread evenly over the updates, at least 3."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the networks; auto takes bfloat16 where the processor has it."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """Whether torch.compile fuses the update; auto where the run is long enough to pay for it."""
+
+
+class Recording(Specification):
+    """What a run keeps beside its result; none of it changes what is learned."""
+
+    previews: int = Field(default=12, ge=0, le=1000)
+    """Pictures of original and reconstruction, at growing intervals, 0 to 1000."""
+    video_episodes: int = Field(default=1, ge=0, le=100)
+    """Held-out episodes in the video that is made at the end, 0 for none."""
+    checkpoints: int = Field(default=4, ge=1, le=1000)
+    """Checkpoints, spread evenly over the updates; the last is always kept, at least 1."""
+
+
+class Experiment(Specification):
+    """Every hyperparameter of one run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Name of the experiment and of the folder of its runs: letters, digits, `.`, `_` and `-`."""
+    environment: Atari
+    """The game and how it is played."""
+    frames: AnyPart[FrameSource] = RandomFrames()
+    """Where the frames come from."""
+    embedder: AnyPart[Embedder] = Autoencoder()
+    """How observations become latents."""
+    training: EmbedderTraining = EmbedderTraining()
+    """How the embedder is trained."""
+    recording: Recording = Recording()
+    """What is kept beside the result."""
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    """Seed of every random choice in the run, 0 to 2,147,483,647."""
+    tags: tuple[str, ...] = ()
+    """Words to find the run by."""
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the JSON data of the same parts with every field that has a default left at it."""
+        return Experiment(
+            name=self.name,
+            environment=Atari(game=self.environment.game),
+            frames=type(self.frames)(),
+            embedder=type(self.embedder)(),
+        ).to_data()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the scientific fields; runs that share it differ by seed alone."""
+        return digest({k: v for k, v in self.to_data().items() if k not in NOT_SCIENTIFIC})

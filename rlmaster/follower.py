@@ -1,0 +1,142 @@
+"""Following a run: what is new in its folder until it ends; then its report and notice."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rlmaster.errors import ReportError
+from rlmaster.events import Event, read_events
+from rlmaster.notify import Delivery, claim_announcement, notify_desktop
+from rlmaster.run_folder import FINAL_STATES, Progress, RunFolder, State, Status
+from rlmaster.run_lock import RunLock
+from rlmaster.standing import standing_sentence
+
+POLL_S = 0.2
+ANNOUNCED = frozenset({"new_best", "diverged", "finished", "failed", "stopped", "lost"})
+QUIET_S = 600.0
+"""Between two notices of a new best, which early in training comes at every evaluation."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a look into a run folder found."""
+
+    status: Status
+    progress: Progress
+    events: list[Event]
+    """Those that were not there at the last look, oldest first."""
+
+
+class Follower:
+    """Reads one run, from wherever it stands to its end."""
+
+    def __init__(self, run: RunFolder) -> None:
+        """Start with the first event of the run."""
+        self.run = run
+        self._offsets = {run.worker_events: 0, run.training_events: 0}
+
+    def look(self) -> Update:
+        """Return how the run stands and what is new; one that nobody works on is lost."""
+        status = mark_if_lost(self.run)
+        events: list[Event] = []
+        for stream, offset in self._offsets.items():
+            found, self._offsets[stream] = read_events(stream, offset)
+            events += found
+        events.sort(key=lambda event: event.time)
+        return Update(status, self.run.progress(), events)
+
+    def updates(self) -> Iterator[Update]:
+        """Yield a look every moment, the last one after the run has ended."""
+        while True:
+            update = self.look()
+            yield update
+            if update.status.state in FINAL_STATES:
+                return
+            time.sleep(POLL_S)
+
+
+def mark_if_lost(run: RunFolder) -> Status:
+    """Return a run's status; where it claims to run but its lock is free, write that it is lost."""
+    status = run.status()
+    if status.state is not State.RUNNING:
+        return status
+    lock = RunLock(run.id)
+    try:
+        if lock.take() and (status := run.status()).state is State.RUNNING:
+            reason = (
+                "worker and training ended without a word: killed, or the machine was restarted"
+            )
+            status = status.enter(State.LOST, reason=reason)
+            run.write_status(status)
+        return status
+    finally:
+        lock.close()
+
+
+# ----------------------------------------------------------------------------- after the end
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What was made of a run after it ended."""
+
+    tex: Path | None
+    pdf: Path | None
+    video: Path | None
+    standing: str
+    note: str
+    """What could not be made and why, or nothing."""
+
+
+def finish(run: RunFolder, runs: Path) -> Ending:
+    """Make the report of a run that has ended.
+
+    Args:
+        run: A run in a final state.
+        runs: Where the project keeps its runs.
+    """
+    from rlmaster.reports.latex import make_report
+
+    standing = ""
+    if run.status().state is State.COMPLETED and run.progress().result:
+        standing = standing_sentence(run, runs)
+    videos = run.video_files()
+    video = videos[-1] if videos else None
+    try:
+        report = make_report(run, standing=standing)
+    except ReportError as error:
+        return Ending(None, None, video, standing, str(error))
+    return Ending(report.tex, report.pdf, video, standing, report.note)
+
+
+def announce(run: RunFolder, runs: Path, events: list[Event], standing: str = "") -> list[Delivery]:
+    """Tell the desktop what is worth telling, each event once whoever else follows the run."""
+    return [
+        notify_desktop(_title(run, event), _body(run, event, standing), event.severity)
+        for event in events
+        if (name := _notice_name(run, event)) and claim_announcement(runs, run.id, name)
+    ]
+
+
+def _notice_name(run: RunFolder, event: Event) -> str:
+    """Return what is announced once, or nothing for an event that is not worth a notice."""
+    if event.kind not in ANNOUNCED:
+        return ""
+    if event.kind != "new_best":
+        return event.id
+    created = datetime.fromisoformat(run.run()["created"])
+    quiet_periods = (datetime.fromisoformat(event.time) - created).total_seconds() // QUIET_S
+    return f"new_best in period {quiet_periods:.0f}" if quiet_periods >= 1 else ""
+
+
+def _title(run: RunFolder, event: Event) -> str:
+    return f"{run.name} {run.short_id}: {event.kind.replace('_', ' ')}"
+
+
+def _body(run: RunFolder, event: Event, standing: str) -> str:
+    """Say what matters: what happened, how it stands, why it was run, how to look."""
+    why = run.rationale().partition("\n")[0][:120]
+    lines = [event.message, standing, f"Why: {why}", f"Look: rlmaster follow {run.short_id}"]
+    return "\n".join(line for line in lines if line)

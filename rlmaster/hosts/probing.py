@@ -1,0 +1,45 @@
+"""Asking a computer how busy it is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rlmaster.errors import HostError
+from rlmaster.hosts.probe import Probe, parse_probe
+
+PROBE_SCRIPT = Path(__file__).with_name("probe_script.py")
+"""What is sent to the computer, to be run there as `python3 - FOLDER SECONDS`."""
+
+
+def probe_local(folder: Path, *, timeout_s: float = 5.0) -> Probe:
+    """Measure this computer, in a child process, so that a hanging driver cannot hold us.
+
+    Args:
+        folder: Where runs are kept; it need not exist.
+        timeout_s: How long the answer may take; a part that hangs is left out of it before.
+
+    Raises:
+        HostError: If there is no answer in time, or none that can be understood.
+    """
+    seconds = max(timeout_s - 1.0, timeout_s / 2)  # the rest is for starting Python
+    # Isolated: a file json.py in the current folder must not be what the script imports.
+    command = [sys.executable, "-I", "-", str(folder), str(seconds)]
+    pipe = subprocess.PIPE
+    try:
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    except OSError as error:
+        raise HostError(f"this computer cannot be measured: {error.strerror or error}") from error
+    try:
+        output, complaint = child.communicate(PROBE_SCRIPT.read_bytes(), timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        output, complaint = _last_words(child), f"no answer within {timeout_s:g} s".encode()
+    return parse_probe(output, "this computer", complaint)
+
+
+def _last_words(child: subprocess.Popen[bytes]) -> bytes:
+    """Return what a killed process has said; one that hangs in a driver does not even go then."""
+    try:
+        return child.communicate(timeout=1.0)[0]
+    except subprocess.TimeoutExpired as expired:
+        return expired.stdout or b""

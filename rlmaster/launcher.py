@@ -1,0 +1,130 @@
+"""Launching: snapshot the code, make the run folder, start the worker, see it begin."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlmaster.durable_files import utc_now
+from rlmaster.errors import LaunchError, UsageError
+from rlmaster.experiment_script import ScriptDescription
+from rlmaster.hosts.local import start_worker
+from rlmaster.hosts.selection import Ranked
+from rlmaster.project import Project
+from rlmaster.run_folder import RunFolder, State
+from rlmaster.run_lock import RunLock
+from rlmaster.snapshot import git_state, take_snapshot
+
+START_DEADLINE_S = 30.0
+"""A worker that loads no torch begins within a second; a busy machine gets this long."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HostChoice:
+    """Where a run goes, and the ranking that was known when that was decided."""
+
+    name: str
+    asked_for: str
+    """What the person said: a host's name, or `auto`."""
+    ranking: list[Ranked]
+    python: str | None = None
+    """Interpreter to run with; None for the one that launches."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return what provenance keeps of the decision."""
+        return {
+            "host": self.name,
+            "asked_for": self.asked_for,
+            "ranking": [{"host": r.host, "fits": r.fits, "reason": r.reason} for r in self.ranking],
+            "decided": utc_now(),
+        }
+
+
+def launch(
+    project: Project,
+    description: ScriptDescription,
+    *,
+    rationale: str,
+    host: HostChoice,
+    say: Say = print,
+) -> RunFolder:
+    """Start a run and return its folder once its worker lives.
+
+    Args:
+        project: Where the run is kept and whose code it trains with.
+        description: The experiment, as its script says.
+        rationale: Why the run is made.
+        host: Where it goes.
+        say: Told each step as it happens, one sentence each.
+
+    Raises:
+        UsageError: If the rationale is empty.
+        LaunchError: If the worker does not begin; the run is kept, as failed.
+    """
+    if not rationale.strip():
+        raise UsageError("the rationale is empty; say in a few words why this run is made")
+    snapshot = take_snapshot(project)
+    say(f"code kept as snapshot {snapshot.digest[:12]}")
+    if snapshot.left_out:
+        say(f"left out of the snapshot, too large: {', '.join(snapshot.left_out)}")
+    git = git_state(project.root)
+    run = RunFolder.create(
+        project.runs,
+        config=description.experiment,
+        rationale=rationale,
+        provenance={
+            "script": _relative(description.file, project),
+            "description": description.description,
+            "git": git,
+            "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
+            "host_choice": host.to_data(),
+        },
+        digests={"experiment": description.digest, "snapshot": snapshot.digest},
+        differs_from_default=description.differs_from_default,
+    )
+    say(f"run {run.short_id} is in {run.path}")
+    started = start_worker(
+        run.path, code_folder=snapshot.folder, python=host.python or sys.executable
+    )
+    if started.note:
+        say(started.note)
+    _await_worker(run)
+    say(f"the worker runs on {host.name} ({started.how})")
+    return run
+
+
+def _relative(file: str, project: Project) -> str:
+    """Return where the script lies in the project, and so in the snapshot; empty for a notebook."""
+    return Path(file).resolve().relative_to(project.root).as_posix() if file else ""
+
+
+def _await_worker(run: RunFolder) -> None:
+    """Wait until the worker has said its first word, or explain why it did not."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        if run.status().state is not State.PREPARED:
+            return
+        if words := _death_of_worker(run):
+            break
+        time.sleep(0.02)
+    else:
+        words = "it said nothing"
+    reason = f"the worker did not start within {START_DEADLINE_S:.0f} s: {words}"
+    lock = RunLock(run.id)
+    if lock.take() and (status := run.status()).state is State.PREPARED:
+        run.write_status(status.enter(State.FAILED, reason=reason))
+    lock.close()
+    raise LaunchError(f"{reason}; {run.log_file} has the rest")
+
+
+def _death_of_worker(run: RunFolder) -> str:
+    """Return the worker's last words where Python ended it before it could take the lock."""
+    try:
+        log = run.log_file.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    return log.splitlines()[-1] if "Error" in log else ""

@@ -1,0 +1,98 @@
+"""A run in a notebook: configuration, scalars, networks and frames in one line each."""
+
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlmaster.experiment import Experiment
+from rlmaster.project import Project
+from rlmaster.run_folder import Progress, RunFolder, Status, find_run
+
+if TYPE_CHECKING:
+    from rlmaster.embedders.base import BaseEmbedder
+    from rlmaster.reports.scalars import Series
+
+
+class LoadedRun:
+    """What a run kept, read when it is asked for."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Point at a run; nothing is read yet."""
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"LoadedRun({self.folder.name}/{self.folder.id}, {self.status.state})"
+
+    @property
+    def status(self) -> Status:
+        """How the run stands."""
+        return self.folder.status()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, and `result`, what it came to."""
+        return self.folder.progress()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The experiment as plain data, whatever version wrote it."""
+        return self.folder.config()
+
+    @property
+    def rationale(self) -> str:
+        """Why the run was made."""
+        return self.folder.rationale()
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment, validated.
+
+        Raises:
+            SpecificationError: If this version no longer knows one of its fields.
+        """
+        return Experiment.from_data(self.config)
+
+    def scalars(self) -> "dict[str, Series]":
+        """Return every curve by its tag, such as `train/loss`, with `steps` and `values` arrays."""
+        from rlmaster.reports.scalars import read_scalars
+
+        return read_scalars(self.folder.tensorboard)
+
+    def embedder(self, which: str = "newest") -> "BaseEmbedder":
+        """Return the trained networks, on the processor and in evaluation mode.
+
+        Args:
+            which: `newest`, `best`, or the name of a folder in `checkpoints/`.
+
+        Raises:
+            RunFolderError: If there is no such checkpoint, or it is damaged.
+        """
+        from rlmaster.embedders.base import build_embedder
+        from rlmaster.training.checkpoint import find_checkpoint, read_networks
+
+        weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
+        _make_importable(self.folder)
+        embedder = build_embedder(self.experiment)
+        embedder.load_state_dict(weights)
+        return embedder.eval()
+
+
+def load_run(run: str | Path) -> LoadedRun:
+    """Open a run by its folder, or by anything that names it inside the present project.
+
+    Args:
+        run: A path, `last`, the six characters, or a unique part of name and id.
+
+    Raises:
+        ProjectError: If no run is called that, or several are.
+    """
+    folder = RunFolder(Path(run).expanduser().resolve())
+    if folder.exists():
+        return LoadedRun(folder)
+    return LoadedRun(find_run(str(run), Project.containing(Path.cwd()).runs))
+
+
+def _make_importable(folder: RunFolder) -> None:
+    """Let specifications and embedders be found that the run's own code defined."""
+    sys.path += [str(path) for path in folder.code_paths() if str(path) not in sys.path]

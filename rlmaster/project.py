@@ -1,0 +1,72 @@
+"""The project that a command works in: the folder with `experiments/` and `hosts.toml`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlmaster.errors import ProjectError
+from rlmaster.specification import near_match
+
+MARKERS = ("hosts.toml", "experiments")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with experiments, and the runs that came of them."""
+
+    root: Path
+
+    @classmethod
+    def containing(cls, place: Path) -> "Project":
+        """Find the project that a file or folder lies in; `RLMASTER_PROJECT` overrides the search.
+
+        Raises:
+            ProjectError: If neither the place nor a folder above it is a project.
+        """
+        if chosen := os.environ.get("RLMASTER_PROJECT"):
+            return cls(Path(chosen).expanduser().resolve())
+        place = place.resolve()
+        for folder in (place, *place.parents):
+            if all((folder / marker).exists() for marker in MARKERS):
+                return cls(folder)
+        raise ProjectError(
+            f"{place} is in no RLmaster project (a folder with hosts.toml and experiments/); "
+            "change into one, or set RLMASTER_PROJECT to its path"
+        )
+
+    @property
+    def runs(self) -> Path:
+        """Where run folders, snapshots and state are kept."""
+        return self.root / "runs"
+
+    @property
+    def experiments(self) -> Path:
+        """Where experiment scripts lie."""
+        return self.root / "experiments"
+
+    @property
+    def hosts_file(self) -> Path:
+        """Where the computers are listed that runs may use."""
+        return self.root / "hosts.toml"
+
+    def scripts(self) -> list[Path]:
+        """Return the experiment scripts, by name."""
+        return sorted(p for p in self.experiments.glob("*.py") if not p.name.startswith(("_", ".")))
+
+
+def find_script(text: str, place: Path) -> Path:
+    """Find an experiment script by its path, or by its name in the project's `experiments/`.
+
+    Raises:
+        ProjectError: If there is no such script; names that come near are listed.
+    """
+    path = (place / text).resolve()
+    if path.is_file():
+        return path
+    project = Project.containing(place)
+    stem = text.removesuffix(".py").replace("-", "_")
+    if (named := project.experiments / f"{stem}.py").is_file():
+        return named
+    known = [script.stem for script in project.scripts()]
+    hint = near_match(stem, known) or (f"; there are {', '.join(known)}" if known else "")
+    raise ProjectError(f"there is no experiment script {text!r}{hint}")

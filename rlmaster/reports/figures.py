@@ -1,0 +1,257 @@
+"""Plots of a run for paper: PNG files in RUN/plots/, drawn from its TensorBoard scalars.
+
+Only Figure objects are used, never pyplot, and settings hold for the drawing alone: whoever uses
+matplotlib in the same process finds theirs as they left them.
+"""
+
+# pyright: reportUnknownMemberType=false
+# The types of matplotlib's methods leave their keyword arguments open.
+
+import io
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from PIL import Image
+
+from rlmaster.durable_files import write_atomically
+from rlmaster.reports.scalars import Floats, Series, smooth
+from rlmaster.reports.summary import rounded
+
+SIZE_INCHES = (3.3, 2.2)
+"""Width of one column of a two-column page, and a height that suits it."""
+DOTS_PER_INCH = 300
+SMOOTHING = 0.9
+FEW_POINTS = 30
+"""Below this many, points are marked one by one and not smoothed."""
+LARGEST_VALUE = 1e100
+"""Beyond it a value counts as not finite, because axes could not be computed."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito (2008): told apart by colour-blind readers too."""
+STYLE: Mapping[Any, Any] = {
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.formatter.use_mathtext": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "ytick.minor.size": 1.5,
+    "ytick.minor.width": 0.4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 2.2,
+    "lines.solid_capstyle": "round",
+}
+TEXT_HEIGHT = 0.07
+"""Of a line of text, in heights of the axes."""
+STANDARD_PLOTS: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
+    "training_loss": (
+        {"train/loss": ""},
+        {"y_label": "Training loss", "smoothing": SMOOTHING},
+    ),
+    "held_out_error": (
+        {"held_out/error": "whole frame", "held_out/foreground_error": "foreground"},
+        {"y_label": "Held-out error", "mark_ends": True},
+    ),
+    "throughput": (
+        {"train/updates_per_s": ""},
+        {"y_label": "Throughput (updates / s)", "smoothing": SMOOTHING, "from_zero": True},
+    ),
+}
+"""Of each standard plot: its tags with what the legend calls them, and how it is drawn."""
+AXIS_WORDS = {"updates": "Updates", "steps": "Agent steps"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a plot."""
+
+    series: Series
+    label: str = ""
+    """Its name in the legend; a plot whose lines have none has no legend."""
+
+    @cached_property
+    def points(self) -> tuple[Floats, Floats]:
+        """Steps and values of the points that can be drawn."""
+        keep = np.abs(self.series.values) < LARGEST_VALUE
+        return self.series.steps[keep], self.series.values[keep]
+
+
+def draw_standard_plots(
+    series: Mapping[str, Series], folder: Path, *, axis: str = "updates"
+) -> dict[str, Path]:
+    """Draw training loss, held-out error and throughput, each where its scalars exist.
+
+    Args:
+        series: Scalars of the run, by tag.
+        folder: Where the PNG files go; made if missing.
+        axis: What the steps count: `updates` or `steps`.
+
+    Returns:
+        The plots that were drawn, by name: `training_loss`, `held_out_error`, `throughput`.
+    """
+    drawn: dict[str, Path] = {}
+    for name, (tags, options) in STANDARD_PLOTS.items():
+        known = [Line(series[tag], label) for tag, label in tags.items() if tag in series]
+        if lines := [line for line in known if len(line.points[0])]:
+            drawn[name] = folder / f"{name}.png"
+            plot_series(drawn[name], lines, x_label=AXIS_WORDS.get(axis, "Steps"), **options)
+    return drawn
+
+
+def plot_series(
+    path: Path,
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    smoothing: float = 0.0,
+    from_zero: bool = False,
+    mark_ends: bool = False,
+) -> None:
+    """Draw scalars over steps into a PNG file.
+
+    Args:
+        path: The file; its folder is made if missing.
+        lines: At most six curves, each with at least one finite value.
+        x_label: What the steps count.
+        y_label: What the values are, with their unit.
+        smoothing: TensorBoard's smoothing weight; above 0 the raw values stay visible, lightly.
+        from_zero: Whether the value axis starts at zero; otherwise it is logarithmic where the
+            values span a decade or more.
+        mark_ends: Whether values at step 0 are marked as those before training, and the last ones
+            are written out.
+    """
+    with _drawing(path, x_label, y_label) as axes:
+        for line, colour in zip(lines, COLOURS, strict=False):
+            _draw_line(axes, line, colour, smoothing)
+        if from_zero:
+            highest = max(line.points[1].max() for line in lines)
+            axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
+        else:
+            _choose_scale(axes, lines)
+        if mark_ends:
+            _mark_starts(axes, lines)
+            _write_final_values(axes, lines)
+        _finish(axes, lines)
+
+
+def _draw_line(axes: Axes, line: Line, colour: str, smoothing: float) -> None:
+    steps, values = line.points
+    marker = "o" if len(steps) < FEW_POINTS else ""
+    if smoothing and not marker:
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
+        values = smooth(values, smoothing)
+    axes.plot(steps, values, color=colour, label=line.label, marker=marker)
+
+
+@contextmanager
+def _drawing(path: Path, x_label: str, y_label: str) -> Generator[Axes]:
+    """Give empty axes to draw in, and write what was drawn to the file."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_xlabel(x_label, parse_math=False)
+        axes.set_ylabel(y_label, parse_math=False)
+        yield axes
+        canvas.draw()
+    # Without its alpha channel, for which TeX would make it a transparent picture.
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    content = io.BytesIO()
+    picture.save(content, format="PNG", dpi=(DOTS_PER_INCH, DOTS_PER_INCH), optimize=True)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def _choose_scale(axes: Axes, lines: Sequence[Line]) -> None:
+    """Make the value axis logarithmic where all values are positive and span a decade."""
+    values = np.concatenate([line.points[1] for line in lines])
+    if values.min() <= 0 or values.max() < 10 * values.min():
+        return
+    axes.set_yscale("log")
+    if values.max() > 1000 * values.min():
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _write_final_values(axes: Axes, lines: Sequence[Line]) -> None:
+    """Write each curve's last value at the right edge, moved apart where two would touch."""
+    finals = [float(line.points[1][-1]) for line in lines]
+    heights = [axes.transData.transform((0, final))[1] for final in finals]
+    touch = max(heights) - min(heights) < TEXT_HEIGHT * axes.bbox.height
+    for final, height, colour in zip(finals, heights, COLOURS, strict=False):
+        aside = 0.0 if not touch or len(lines) == 1 else 4.0 if height == max(heights) else -4.0
+        _write(axes, _mathtext(rounded(final)), (1, final), (3, aside), colour, at_edge=True)
+
+
+def _mark_starts(axes: Axes, lines: Sequence[Line]) -> None:
+    """Open the circles of what was measured before training, and say so beside the highest."""
+    starts: list[float] = []
+    for line, colour in zip(lines, COLOURS, strict=False):
+        steps, values = line.points
+        if steps[0] == 0:
+            axes.plot(0, values[0], "o", color=colour, markerfacecolor="white", markersize=4.5)
+            starts.append(float(values[0]))
+    if starts:
+        _write(axes, "before training", (0, max(starts)), (5, 0), "#555555")
+
+
+def _write(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    aside: tuple[float, float],
+    colour: str,
+    *,
+    at_edge: bool = False,
+) -> None:
+    """Write beside a point; `aside` is in points; with `at_edge`, x counts widths of the axes."""
+    axes.annotate(
+        text,
+        xy=at,
+        xycoords=axes.get_yaxis_transform() if at_edge else "data",
+        xytext=aside,
+        textcoords="offset points",
+        color=colour,
+        va="center",
+    )
+
+
+def _mathtext(number: str) -> str:
+    """Return a number with its power of ten set as one."""
+    mantissa, e, exponent = number.partition("e")
+    return rf"${mantissa}\times10^{{{int(exponent)}}}$" if e else number
+
+
+def _finish(axes: Axes, lines: Sequence[Line]) -> None:
+    """Write steps with their thousands apart, and add the legend where lines have names."""
+    first, last = axes.dataLim.intervalx
+    if first == last:
+        axes.set_xlim(first - 1, last + 1)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    if any(line.label for line in lines):
+        axes.legend(loc="upper right", borderaxespad=0.2)

@@ -1,0 +1,358 @@
+"""The run folder: the only place that knows which file holds what, and which state follows which.
+
+Control and learning side meet here and nowhere else. Each file has one writer, small files are
+replaced atomically, streams only grow: whoever reads needs no lock.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self, cast
+
+from rlmaster.durable_files import (
+    JsonObject,
+    append_line,
+    read_json,
+    read_lines,
+    utc_now,
+    write_atomically,
+    write_json,
+)
+from rlmaster.errors import ProjectError, RunFolderError
+
+SCHEMA_VERSION = 1
+ID_CHARACTERS = "23456789abcdefghjkmnpqrstuvwxyz"
+"""No 0, 1, i, l, o: the six characters are read aloud and typed."""
+
+
+STOPPED_EXIT_CODE = 75
+"""Training's exit code after it was asked to stop and kept its work (EX_TEMPFAIL)."""
+
+
+class State(StrEnum):
+    """Where a run is in its life."""
+
+    PREPARED = "prepared"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.STOPPED, State.LOST})
+
+NEXT_STATES: Mapping[State, frozenset[State]] = {
+    State.PREPARED: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.STOPPED}),
+    State.QUEUED: frozenset({State.RUNNING, State.STOPPED, State.LOST}),
+    State.RUNNING: FINAL_STATES,
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED, State.RUNNING}),
+    State.STOPPED: frozenset({State.QUEUED, State.RUNNING}),
+    State.LOST: frozenset({State.QUEUED, State.RUNNING}),
+}
+"""One way within an attempt; only a resume, which is a new attempt, leaves a final state."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands, written by whoever holds its lock."""
+
+    state: State
+    attempt: int = 0
+    """Counts from 1; each resume is one more."""
+    since: str = ""
+    """When the state was entered, ISO 8601 in UTC."""
+    heartbeat: str = ""
+    """When the worker last said that it lives."""
+    slot: str = ""
+    """Where it computes, such as `cpu:0` or a GPU's UUID."""
+    exit_code: int | None = None
+    """Exit code of training, once it has ended by itself."""
+    signal: int | None = None
+    """Signal that ended training."""
+    reason: str = ""
+    """Why it ended, in one sentence."""
+
+    def enter(self, state: State, **changes: Any) -> "Status":
+        """Return the status after a change of state.
+
+        Raises:
+            RunFolderError: If that state cannot follow the present one.
+        """
+        if state not in NEXT_STATES[self.state]:
+            raise RunFolderError(f"a run that is {self.state} cannot become {state}")
+        return replace(self, state=state, since=utc_now(), heartbeat=utc_now(), **changes)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, for people who watch."""
+
+    phase: str = ""
+    """What is being done: collecting, training, evaluating, rendering."""
+    step: int = 0
+    total: int = 0
+    axis: str = "updates"
+    """What is counted: steps or updates."""
+    rate_per_s: float = 0.0
+    """Counted steps in a second, of late."""
+    eta_s: float | None = None
+    """Estimated seconds until `total`."""
+    values: dict[str, float] = field(default_factory=dict[str, float])
+    """Newest value of each scalar."""
+    result: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the run came to, once it is known: `metric`, `value`, `before`, `best`, `unit`."""
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Point at a folder; nothing is read yet."""
+        self.path = path
+        self.run_file = path / "run.json"
+        self.config_file = path / "config.json"
+        self.rationale_file = path / "rationale.md"
+        self.conclusion_file = path / "conclusion.md"
+        self.provenance_file = path / "provenance.json"
+        self.environment_file = path / "environment.json"
+        self.status_file = path / "status.json"
+        self.attempts_file = path / "attempts.jsonl"
+        self.progress_file = path / "progress.json"
+        self.requests = path / "requests"
+        self.worker_events = path / "events" / "worker.jsonl"
+        self.training_events = path / "events" / "training.jsonl"
+        self.log_file = path / "log.txt"
+        self.tensorboard = path / "tensorboard"
+        self.tensorboard_images = path / "tensorboard" / "images"
+        self.previews = path / "previews"
+        self.videos = path / "videos"
+        self.tensors = path / "tensors"
+        self.checkpoints = path / "checkpoints"
+        self.replay = path / "replay"
+        self.plots = path / "plots"
+        self.report = path / "report"
+
+    @classmethod
+    def create(
+        cls,
+        runs: Path,
+        *,
+        config: Mapping[str, Any],
+        rationale: str,
+        provenance: Mapping[str, Any],
+        digests: Mapping[str, str],
+        differs_from_default: list[str],
+    ) -> Self:
+        """Make the folder of a new run; it counts as a run only once it is whole.
+
+        Args:
+            runs: Where the project keeps its runs.
+            config: The resolved experiment, as JSON data.
+            rationale: Why the run is made.
+            provenance: Code, host choice and standing at launch.
+            digests: SHA-256 of `experiment` and `snapshot`.
+            differs_from_default: Dotted paths of the fields that were chosen.
+
+        Raises:
+            RunFolderError: If nothing can be written there.
+        """
+        name = str(config["name"])
+        try:
+            path = _make_exclusive_folder(runs / name)
+            folder = cls(path)
+            for inner in (folder.requests, folder.worker_events.parent, folder.previews):
+                inner.mkdir()
+            write_json(folder.config_file, config, durable=True)
+            write_atomically(folder.rationale_file, rationale.strip() + "\n", durable=True)
+            write_json(folder.provenance_file, provenance, durable=True)
+            run = {
+                "schema_version": SCHEMA_VERSION,
+                "id": path.name,
+                "name": name,
+                "created": utc_now(),
+                "parents": [],
+                "study": None,
+                "digests": dict(digests),
+                "differs_from_default": differs_from_default,
+            }
+            write_json(folder.run_file, run, durable=True)  # last: its presence makes this a run
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot make a run folder in {runs} ({error.strerror or error}); "
+                "free some space or check who may write there"
+            ) from error
+        return folder
+
+    @property
+    def id(self) -> str:
+        """The run's id: UTC time and six characters."""
+        return self.path.name
+
+    @property
+    def short_id(self) -> str:
+        """The six characters that name the run in conversation."""
+        return self.path.name.rpartition("-")[2]
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.path.parent.name
+
+    def exists(self) -> bool:
+        """Tell whether this is a whole run."""
+        return self.run_file.is_file()
+
+    def run(self) -> JsonObject:
+        """Return `run.json`.
+
+        Raises:
+            RunFolderError: If it is missing or damaged.
+        """
+        return self._required(self.run_file)
+
+    def config(self) -> JsonObject:
+        """Return the experiment as plain JSON data, whatever version wrote it.
+
+        Raises:
+            RunFolderError: If it is missing or damaged.
+        """
+        return self._required(self.config_file)
+
+    def provenance(self) -> JsonObject:
+        """Return where code and host choice came from; empty where it is not known."""
+        return read_json(self.provenance_file) or {}
+
+    def code_paths(self) -> list[Path]:
+        """Return where Python finds the run's code: its snapshot, and the script's folder there."""
+        known = self.provenance()
+        snapshot = self.path.parent.parent / ".snapshots" / str(known["snapshot"]["digest"])
+        return [snapshot, snapshot / Path(str(known["script"])).parent]
+
+    def environment(self) -> JsonObject:
+        """Return the packages and hardware the run had; empty before it started."""
+        return read_json(self.environment_file) or {}
+
+    def rationale(self) -> str:
+        """Return why the run was made."""
+        return _read_text(self.rationale_file)
+
+    def conclusion(self) -> str:
+        """Return what was learned, empty until somebody wrote it."""
+        return _read_text(self.conclusion_file)
+
+    def status(self) -> Status:
+        """Return how the run stands; a run that nobody has started is prepared."""
+        data = read_json(self.status_file)
+        if data is None:
+            created = (read_json(self.run_file) or {}).get("created", "")
+            return Status(State.PREPARED, since=created)
+        known: JsonObject = {f.name: data[f.name] for f in fields(Status) if f.name in data}
+        known["state"] = State(data["state"])
+        return Status(**known)
+
+    def write_status(self, status: Status) -> None:
+        """Replace `status.json`; only the holder of the run lock may."""
+        write_json(self.status_file, asdict(status), durable=True)
+
+    def progress(self) -> Progress:
+        """Return how far training is; empty before its first word."""
+        data = read_json(self.progress_file) or {}
+        return Progress(**{f.name: data[f.name] for f in fields(Progress) if f.name in data})
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace `progress.json`; only training does."""
+        write_json(self.progress_file, asdict(progress))
+
+    def append_attempt(self, attempt: Mapping[str, Any]) -> None:
+        """Append to the list of attempts; only the holder of the run lock may."""
+        append_line(self.attempts_file, attempt)
+
+    def attempts(self) -> list[JsonObject]:
+        """Return every attempt, oldest first."""
+        return read_lines(self.attempts_file)[0]
+
+    def preview_files(self) -> list[Path]:
+        """Return the previews, oldest first."""
+        return sorted(self.previews.glob("*.png"))
+
+    def video_files(self) -> list[Path]:
+        """Return the videos by name."""
+        return sorted(self.videos.glob("*.mp4"))
+
+    def _required(self, path: Path) -> JsonObject:
+        data = read_json(path)
+        if data is None:
+            raise RunFolderError(f"{path} is missing or damaged, so {self.path} is no whole run")
+        return data
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _make_exclusive_folder(experiment_folder: Path) -> Path:
+    """Make a run folder that nobody else can have made."""
+    experiment_folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        path = experiment_folder / (
+            f"{moment}-" + "".join(secrets.choice(ID_CHARACTERS) for _ in range(6))
+        )
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+
+
+def list_runs(runs: Path) -> list[RunFolder]:
+    """Return all whole runs, newest first."""
+    return sorted(_all_runs(runs), key=lambda run: run.id, reverse=True)
+
+
+def _all_runs(runs: Path) -> Iterator[RunFolder]:
+    for path in runs.glob("[!.]*/[!.]*"):
+        folder = RunFolder(path)
+        if folder.exists():
+            yield folder
+
+
+def find_run(text: str, runs: Path) -> RunFolder:
+    """Find a run by `last`, its six characters, a path, or a part of name and id that only it has.
+
+    Raises:
+        ProjectError: If no run fits, or several do.
+    """
+    if (direct := RunFolder(Path(text).expanduser().resolve())).exists():
+        return direct
+    known = list_runs(runs)
+    if not known:
+        raise ProjectError(f"there is no run in {runs} yet; `rlmaster launch` makes one")
+    if text == "last":
+        return known[0]
+    found = [run for run in known if run.short_id == text] or [
+        run for run in known if text in f"{run.name}/{run.id}"
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ProjectError(f"no run is called {text!r}; the newest is {known[0].short_id}")
+    newest = ", ".join(run.short_id for run in found[:5])
+    raise ProjectError(f"{text!r} fits {len(found)} runs; name one of them: {newest}, ...")
+
+
+def as_float_map(values: Any) -> dict[str, float]:
+    """Return only the numbers of a JSON object, for readers of files that others wrote."""
+    if not isinstance(values, dict):
+        return {}
+    items = cast("dict[str, Any]", values).items()
+    return {key: float(value) for key, value in items if isinstance(value, int | float)}

@@ -1,0 +1,57 @@
+"""Noticing that training has diverged, without ever making it wait for a number."""
+
+import math
+import statistics
+from collections import deque
+
+from torch import Tensor
+
+from rlmaster.errors import TrainingError
+from rlmaster.training.recording import Recording
+
+FACTOR = 10.0
+PATIENCE_UPDATES = 100
+REMEMBERED_POINTS = 200
+
+
+class DivergenceWatch:
+    """Sees every point of the loss curve: no number ends the run, a high one is an event."""
+
+    def __init__(self, recording: Recording, updates_per_point: int) -> None:
+        """Watch a curve that has one point every so many updates."""
+        self._recording = recording
+        self._patience_points = math.ceil(PATIENCE_UPDATES / updates_per_point)
+        self._usual: deque[float] = deque(maxlen=REMEMBERED_POINTS)
+        self._high_points = 0
+        self._not_a_number_at: int | None = None
+
+    def observe(self, step: int, loss: Tensor) -> None:
+        """Look at a point in the background, where waiting for its value costs nothing."""
+        self._recording.later(lambda: self.judge(step, float(loss)))
+
+    def judge(self, step: int, loss: float) -> None:
+        """Look at a point of the curve."""
+        if not math.isfinite(loss):
+            if self._not_a_number_at is None:
+                self._recording.event("diverged", f"the loss is {loss} at update {step}", step)
+            self._not_a_number_at = step
+            return
+        high = bool(self._usual) and loss > FACTOR * statistics.median(self._usual)
+        self._high_points = self._high_points + 1 if high else 0
+        if self._high_points == self._patience_points:
+            message = f"the loss has been over {FACTOR:.0f} times its usual value, now {loss:.3g}"
+            self._recording.event("diverged", message, step, loss=loss)
+        if not high:
+            self._usual.append(loss)
+
+    def check(self) -> None:
+        """End the run where the loss has stopped being a number.
+
+        Raises:
+            TrainingError: With what to change.
+        """
+        if self._not_a_number_at is not None:
+            raise TrainingError(
+                f"the loss is not a number at update {self._not_a_number_at}; a smaller "
+                "training.learning_rate or training.precision=float32 usually helps"
+            )

@@ -1,0 +1,231 @@
+"""Everything a run keeps, written by one background thread, so that the training loop never waits.
+
+The loop hands over numbers, tensors and pictures and goes on. Tensors may still be under
+computation on a device: only the background thread waits for them.
+"""
+
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rlmaster.events import append_event, event
+from rlmaster.run_folder import Progress, RunFolder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch.utils.tensorboard import SummaryWriter
+
+PROGRESS_EVERY_S = 0.5
+RATE_MEMORY_S = 5.0
+"""How long the rate of progress remembers; shorter jumps about, longer lags behind."""
+
+
+class Recording:
+    """The run folder, as training sees it: hand something over, and it will be kept."""
+
+    def __init__(self, run: RunFolder) -> None:
+        """Start the background thread; `close` ends it after everything is written."""
+        self._run = run
+        self._work: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._progress = Progress()
+        self._step = 0
+        self._rate = _Rate()
+        self._writers: dict[Path, SummaryWriter] = {}
+        self.failure: Exception | None = None
+        """What stopped the background thread, if anything did."""
+        self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------- handed over by the loop
+
+    def phase(self, name: str, total: int, axis: str) -> None:
+        """Say what is being done from now on, and what counts its progress."""
+        self._step = 0
+        self._submit(lambda: self._begin(name, total, axis))
+
+    def advance(self, step: int) -> None:
+        """Say how far the phase is; costs an assignment."""
+        self._step = step
+
+    def scalars(self, step: int, values: Mapping[str, Tensor | float]) -> None:
+        """Keep the value of each tag at a step."""
+        kept = dict(values)
+        self._submit(lambda: self._write_scalars(step, kept))
+
+    def hyperparameters(self, values: Mapping[str, Any], metrics: list[str]) -> None:
+        """Keep the hyperparameters where TensorBoard's own table looks for them."""
+        self._submit(lambda: self._write_hyperparameters(values, metrics))
+
+    def preview(self, step: int, draw: Callable[[], "Image"]) -> None:
+        """Keep a picture of a step; `draw` makes it in the background."""
+        self._submit(lambda: self._write_preview(step, draw()))
+
+    def tensor(self, name: str, value: Tensor, step: int | None = None) -> None:
+        """Keep a tensor as `tensors/NAME.safetensors`, or one for each step that is given.
+
+        Args:
+            name: Letters, digits, `.`, `_` and `-`.
+            value: Any shape; it is copied at once, so it may change afterwards.
+            step: Where on the run's axis it belongs.
+
+        Raises:
+            ValueError: If the name could leave the folder.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"{name!r} is no name for a tensor: letters, digits, `.`, `_`, `-`")
+        suffix = "" if step is None else f"-{step:09d}"
+        path = self._run.tensors / f"{name}{suffix}.safetensors"
+        kept = value.detach().clone()
+        self._submit(lambda: _write_tensor(path, name, kept))
+
+    def event(self, kind: str, message: str, step: int = 0, **values: float) -> None:
+        """Keep something interesting that happened."""
+        happened = event(kind, message, step, **values)
+        self._submit(lambda: append_event(self._run.training_events, happened))
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """Keep what the run came to."""
+        kept = dict(values)
+        self._submit(lambda: self._change_progress(result=kept))
+
+    def later(self, write: Callable[[], object]) -> None:
+        """Let the background thread do a piece of writing, in turn."""
+        self._submit(write)
+
+    def close(self) -> None:
+        """Write what is left and end the thread.
+
+        Raises:
+            Exception: What stopped the background thread earlier, if anything did.
+        """
+        self._work.put(None)
+        self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _submit(self, write: Callable[[], object]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._work.put(write)
+
+    # ----------------------------------------------------------------- in the background thread
+
+    def _write(self) -> None:
+        try:
+            self._write_until_closed()
+        except Exception as error:  # handed to the loop, which ends the run with it
+            self.failure = error
+        finally:
+            for writer in self._writers.values():
+                writer.close()
+
+    def _write_until_closed(self) -> None:
+        next_progress = time.monotonic()
+        while True:
+            try:
+                work = self._work.get(timeout=max(0.0, next_progress - time.monotonic()))
+            except queue.Empty:
+                self._report_progress()
+                next_progress = time.monotonic() + PROGRESS_EVERY_S
+                continue
+            if work is None:
+                self._report_progress()
+                return
+            work()
+
+    def _begin(self, name: str, total: int, axis: str) -> None:
+        self._rate = _Rate()
+        self._progress = replace(self._progress, phase=name, total=total, axis=axis, step=0)
+        self._report_progress()
+
+    def _report_progress(self) -> None:
+        rate = self._rate.observe(self._step)
+        left = self._progress.total - self._step
+        eta_s = left / rate if rate else None
+        self._change_progress(step=self._step, rate_per_s=rate, eta_s=eta_s)
+
+    def _change_progress(self, **changes: Any) -> None:
+        self._progress = replace(self._progress, **changes)
+        self._run.write_progress(self._progress)
+
+    def _writer(self, folder: Path) -> "SummaryWriter":
+        """Open a TensorBoard file on first use; importing its writer takes half a second."""
+        if folder not in self._writers:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writers[folder] = SummaryWriter(str(folder), max_queue=1000, flush_secs=1)
+        return self._writers[folder]
+
+    def _write_scalars(self, step: int, values: Mapping[str, Tensor | float]) -> None:
+        writer = self._writer(self._run.tensorboard)
+        numbers = {tag: float(value) for tag, value in values.items()}
+        for tag, number in numbers.items():
+            writer.add_scalar(tag, number, step)
+        self._progress = replace(self._progress, values={**self._progress.values, **numbers})
+
+    def _write_hyperparameters(self, values: Mapping[str, Any], metrics: list[str]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        flat = {k: v if isinstance(v, bool | int | float) else str(v) for k, v in values.items()}
+        file_writer = self._writer(self._run.tensorboard).file_writer
+        assert file_writer is not None
+        for summary in hparams(flat, dict.fromkeys(metrics, 0.0)):
+            file_writer.add_summary(summary)
+
+    def _write_preview(self, step: int, picture: "Image") -> None:
+        import numpy as np
+
+        path = self._run.previews / f"step-{step:09d}.png"
+        temporary = path.with_suffix(".tmp")
+        picture.save(temporary, format="PNG", pnginfo=_text_chunks(picture))
+        temporary.replace(path)
+        writer = self._writer(self._run.tensorboard_images)
+        writer.add_image("preview", np.asarray(picture), step, dataformats="HWC")
+
+
+class _Rate:
+    """Steps in a second, averaged over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def observe(self, step: int) -> float:
+        now = time.monotonic()
+        self._seen.append((now, step))
+        while len(self._seen) > 2 and self._seen[1][0] < now - RATE_MEMORY_S:
+            self._seen.pop(0)
+        first_time, first_step = self._seen[0]
+        return (step - first_step) / (now - first_time) if now > first_time else 0.0
+
+
+def _text_chunks(picture: "Image") -> Any:
+    """Keep a picture's notes, such as where its zoomed panels lie, as PNG text."""
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    for key, value in picture.info.items():
+        chunks.add_text(str(key), str(value))
+    return chunks
+
+
+def _write_tensor(path: Path, name: str, value: Tensor) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({name: value.to("cpu").contiguous()}, temporary)
+    temporary.replace(path)
+
+
+def to_numpy(images: Tensor) -> Any:
+    """Return images `(B, 1, H, W)` in [0, 1] as uint8 `(B, H, W)`, waiting for the device."""
+    with torch.no_grad():
+        return (images[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,129 @@
+"""One optimiser update of an embedder, as fast as the processor allows.
+
+Channels-last weights, bfloat16 arithmetic where the hardware has it, a fused optimiser, and
+torch.compile for runs that are long enough to win its cost back. Losses reduce in float32.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from rlmaster.embedders.base import BaseEmbedder, FrameBatch
+from rlmaster.experiment import EmbedderTraining
+
+LONG_RUN_UPDATES = 20_000
+"""From here on torch.compile, which takes up to a minute, is tried against the plain update."""
+TRIAL_UPDATES = 15
+
+Update = Callable[[FrameBatch], Tensor]
+"""Takes a batch, changes the weights, returns the loss without waiting for it."""
+
+
+def best_device() -> torch.device:
+    """Return the GPU where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
+    """Resolve `auto` to bfloat16 where the hardware multiplies it natively, else float32."""
+    if wanted != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool({"avx512_bf16", "amx_bf16", "bf16"} & _processor_flags())
+    return torch.bfloat16 if native else torch.float32
+
+
+def _processor_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    found = (line for line in lines if line.startswith(("flags", "Features")))
+    return set(next(found, "").partition(":")[2].split())
+
+
+def to_channels_last(module: nn.Module) -> None:
+    """Lay convolutions out with the channels innermost, as the fast kernels want them."""
+    for inner in module.modules():
+        if isinstance(inner, nn.Conv2d | nn.ConvTranspose2d):
+            inner.weight.data = inner.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def make_update(
+    embedder: BaseEmbedder, optimiser: Adam, precision: torch.dtype, *, compiled: bool
+) -> Update:
+    """Return the update of an embedder.
+
+    Args:
+        embedder: The networks; they stay on their device.
+        optimiser: What steps their weights.
+        precision: Arithmetic of the networks.
+        compiled: Whether torch.compile fuses the loss.
+    """
+    device_type = next(embedder.parameters()).device.type
+    mixed = precision is not torch.float32
+
+    def loss(batch: FrameBatch) -> Tensor:
+        with torch.autocast(device_type, precision, enabled=mixed):
+            return embedder.loss(batch).total
+
+    forward: Callable[[FrameBatch], Tensor] = torch.compile(loss) if compiled else loss
+
+    def update(batch: FrameBatch) -> Tensor:
+        value = forward(batch)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        optimiser.step()
+        return value.detach()
+
+    return update
+
+
+def make_optimiser(embedder: BaseEmbedder, training: EmbedderTraining) -> Adam:
+    """Return Adam over all weights, fused into one kernel."""
+    return Adam(embedder.parameters(), lr=training.learning_rate, fused=True)
+
+
+def should_compile(
+    embedder: BaseEmbedder, training: EmbedderTraining, precision: torch.dtype, batch: FrameBatch
+) -> bool:
+    """Decide whether torch.compile pays; for long runs by trying both on copies of the networks.
+
+    How much it brings depends on the processor: between 0.8 and 1.4 times the speed was measured on
+    processors, more on GPUs.
+    """
+    if training.compile != "auto":
+        return training.compile == "always"
+    if training.updates < LONG_RUN_UPDATES:
+        return False
+    plain, fused = (
+        _seconds_per_update(embedder, training, precision, batch, compiled=compiled)
+        for compiled in (False, True)
+    )
+    return fused < plain
+
+
+def _seconds_per_update(
+    embedder: BaseEmbedder,
+    training: EmbedderTraining,
+    precision: torch.dtype,
+    batch: FrameBatch,
+    *,
+    compiled: bool,
+) -> float:
+    trial = copy.deepcopy(embedder)
+    update = make_update(trial, make_optimiser(trial, training), precision, compiled=compiled)
+    seconds: list[float] = []
+    for _ in range(TRIAL_UPDATES):
+        start = time.perf_counter()
+        update(batch).item()  # waits for the device
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[TRIAL_UPDATES // 3 :])

@@ -1,0 +1,51 @@
+"""Videos: original beside reconstruction over whole episodes, as H.264 in MP4."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from rlmaster.errors import TrainingError
+from rlmaster.training.pictures import Frames
+
+FRAMES_PER_S = 15
+"""The game's own speed: 60 emulator frames a second, one kept of four."""
+SCALE = 4
+GAP = 8
+
+
+def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
+    """Write original and reconstruction side by side.
+
+    Args:
+        path: The MP4; it appears when it is whole.
+        pairs: An original and a reconstruction for each moment, both `(H, W)`.
+
+    Raises:
+        TrainingError: If PyAV is not installed here.
+    """
+    try:
+        import av
+    except ImportError:
+        raise TrainingError("no video: the package av (PyAV) is not installed") from None
+    temporary = path.with_suffix(".partial.mp4")
+    temporary.parent.mkdir(exist_ok=True)
+    with av.open(str(temporary), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_S)
+        stream.pix_fmt = "yuv420p"  # what every player takes
+        stream.options = {"crf": "18", "preset": "veryfast"}
+        for number, (original, drawn) in enumerate(pairs):
+            image = side_by_side(original, drawn)
+            if number == 0:
+                stream.height, stream.width = image.shape
+            frame = av.VideoFrame.from_ndarray(image, format="gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    temporary.replace(path)
+
+
+def side_by_side(original: Frames, drawn: Frames) -> Frames:
+    """Return two frames `(H, W)` in one picture at SCALE, with a gap; sides are even numbers."""
+    large = [frame.repeat(SCALE, axis=0).repeat(SCALE, axis=1) for frame in (original, drawn)]
+    gap = np.full((large[0].shape[0], GAP), 128, np.uint8)
+    return np.concatenate([large[0], gap, large[1]], axis=1)

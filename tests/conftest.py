@@ -1,0 +1,233 @@
+"""What all tests share: a project, the command `rlmaster` in it, and a run that has finished.
+
+What a test starts has its own tmux server and its own folder for locks, and is ended with it.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from waiting import wait_until
+
+from rlmaster.hosts.tmux import SOCKET_VARIABLE
+from rlmaster.run_folder import FINAL_STATES, RunFolder
+
+settings.register_profile("shared-cores", deadline=None, max_examples=50)
+settings.load_profile("shared-cores")
+
+TINY_SCRIPT = '''\
+"""Pong: a tiny autoencoder.
+
+It shows the whole path within seconds.
+"""
+
+from rlmaster import Atari, EmbedderTraining, Experiment, RandomFrames, Recording, launch
+
+experiment = Experiment(
+    name="tiny-pong",
+    environment=Atari(game="Pong"),
+    frames=RandomFrames(steps=1_000),
+    training=EmbedderTraining(updates=20, batch_size=8, evaluations=3),
+    recording=Recording(previews=2),
+)
+
+if __name__ == "__main__":
+    launch(experiment)
+'''
+HOSTS = """\
+[hosts.local]
+kind = "local"
+"""
+RATIONALE = "Does the whole path work? 100 % of it, & quickly."
+
+
+def make_project(folder: Path) -> Path:
+    """Make a project with one host and one tiny experiment."""
+    (folder / "experiments").mkdir(parents=True)
+    (folder / "experiments" / "tiny.py").write_text(TINY_SCRIPT)
+    (folder / "hosts.toml").write_text(HOSTS)
+    return folder
+
+
+def make_repository(folder: Path) -> None:
+    """Commit all that is in a folder to a new git repository there."""
+    git = ["git", "-C", str(folder), "-c", "user.name=tester", "-c", "user.email=tester@localhost"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True, capture_output=True)
+
+
+class Rlmaster:
+    """The command `rlmaster` in a project, with a tmux server, locks and an environment of its own.
+
+    Nobody's desktop hears of what it does, unless a test adds DBUS_SESSION_BUS_ADDRESS.
+    """
+
+    def __init__(self, project: Path, scratch: Path) -> None:
+        """Prepare an environment; nothing is started yet."""
+        self.project = project
+        self.scratch = scratch
+        (scratch / "tmp").mkdir()
+        left_out = {"DBUS_SESSION_BUS_ADDRESS", "RLMASTER_PROJECT", "TMUX", "TMUX_PANE"}
+        self.environment = {
+            **{name: text for name, text in os.environ.items() if name not in left_out},
+            "TMPDIR": str(scratch / "tmp"),
+            "TMUX_TMPDIR": str(scratch),
+            SOCKET_VARIABLE: scratch.name,
+            "OMP_WAIT_POLICY": "PASSIVE",  # several runs may train at once on few cores
+        }
+
+    def __call__(
+        self,
+        *arguments: str,
+        typed: str = "",
+        bound_s: float = 90.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, without a terminal."""
+        return self.python(
+            "-m", "rlmaster", *arguments, typed=typed, bound_s=bound_s, environment=environment
+        )
+
+    def python(
+        self,
+        *arguments: str,
+        typed: str = "",
+        bound_s: float = 90.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python to its end in the project, without a terminal."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.project,
+            env={**self.environment, **(environment or {})},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=bound_s,
+            check=False,
+        )
+
+    def launch(self, *arguments: str, script: str = "tiny") -> RunFolder:
+        """Launch a run without following it, and return its folder."""
+        given = ("--rationale", RATIONALE, "--host", "local", "--yes", "--detach", "--json")
+        done = self("launch", script, *given, *arguments)
+        assert done.returncode == 0, done.stderr
+        return RunFolder(Path(json.loads(done.stdout)["run_folder"]))
+
+    def close(self) -> None:
+        """End all that was started and still runs: what carries our tmux socket's name."""
+        kill = ["tmux", "-L", self.scratch.name, "kill-server"]
+        subprocess.run(kill, env=self.environment, capture_output=True, check=False)
+        for process in self.processes():
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        wait_until(lambda: not self.processes())
+
+    def processes(self, part_of_command: str = "") -> list[int]:
+        """Return the processes that were started here and live, oldest first."""
+        mark = f"{SOCKET_VARIABLE}={self.scratch.name}\0".encode()
+        found: list[int] = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = mark in (folder / "environ").read_bytes()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if ours and part_of_command in command:
+                found.append(int(folder.name))
+        return sorted(found)
+
+
+@contextmanager
+def rlmaster_in(project: Path) -> Iterator[Rlmaster]:
+    """Give the command in a project, and end what it started."""
+    # A socket's path may have 107 bytes, so it lies in a folder of its own with a short name.
+    with tempfile.TemporaryDirectory(
+        prefix="rlmaster-test-", dir="/tmp", ignore_cleanup_errors=True
+    ) as scratch:
+        command = Rlmaster(project, Path(scratch))
+        try:
+            yield command
+        finally:
+            command.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with hosts.toml and experiments/tiny.py; not a git repository."""
+    return make_project(tmp_path / "project ü")
+
+
+@pytest.fixture
+def git_project(project: Path) -> Path:
+    """The same in a git repository, all committed."""
+    make_repository(project)
+    return project
+
+
+@pytest.fixture
+def rlmaster(project: Path) -> Iterator[Rlmaster]:
+    """The command `rlmaster` in the project."""
+    with rlmaster_in(project) as command:
+        yield command
+
+
+@pytest.fixture
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for run locks that no other test uses."""
+    folder = tmp_path / "locks"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A tiny run that was really launched and followed to its end; to be read, never changed."""
+
+    folder: RunFolder
+    project: Path
+    answer: dict[str, Any]
+    """What `rlmaster launch --follow --json` said on stdout."""
+    stderr: str
+    """What it told the person."""
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One tiny run for the whole test session, whichever of its processes asks first."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    project = shared / "finished rün"
+    kept = project / "kept.json"
+    with (shared / "finished_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_text(json.dumps(_launch_and_follow(make_project(project))))
+        answer = json.loads(kept.read_text())
+    folder = RunFolder(Path(json.loads(answer["stdout"])["run_folder"]))
+    assert folder.status().state in FINAL_STATES
+    return FinishedRun(folder, project, json.loads(answer["stdout"]), answer["stderr"])
+
+
+def _launch_and_follow(project: Path) -> dict[str, str]:
+    with rlmaster_in(project) as rlmaster:
+        arguments = ["--host", "local", "--yes", "--follow", "--json", "--set", "seed=7"]
+        done = rlmaster("launch", "tiny", "--rationale", RATIONALE, *arguments)
+        assert done.returncode == 0, done.stderr
+    return {"stdout": done.stdout, "stderr": done.stderr}

@@ -1,0 +1,172 @@
+import json
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from rlmaster.errors import SpecificationError
+from rlmaster.experiment import (
+    Atari,
+    Autoencoder,
+    EmbedderTraining,
+    Experiment,
+    RandomFrames,
+    Recording,
+    atari_games,
+)
+from rlmaster.specification import Specification
+
+NOT_SCIENTIFIC = {"name", "tags", "seed", "recording"}
+EXPERIMENT = Experiment(name="x", environment=Atari(game="Pong"))
+
+experiments = st.builds(
+    Experiment,
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
+    environment=st.builds(
+        Atari,
+        game=st.sampled_from(atari_games()),
+        protocol=st.sampled_from(["machado2018", "classic", "atari_100k"]),
+        num_environments=st.integers(1, 1024),
+    ),
+    frames=st.builds(
+        RandomFrames,
+        steps=st.integers(100, 100_000_000),
+        held_out_share=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    ),
+    embedder=st.builds(
+        Autoencoder,
+        latent_dim=st.integers(1, 65_536),
+        channels=st.tuples(*[st.integers(1, 512)] * 3),
+        loss=st.sampled_from(["squared_error", "absolute_error"]),
+        foreground_weight=st.floats(0, 1e6),
+    ),
+    training=st.builds(
+        EmbedderTraining,
+        updates=st.integers(1, 1_000_000_000),
+        learning_rate=st.floats(0, 1, exclude_min=True),
+        evaluations=st.integers(3, 10_000),
+    ),
+    recording=st.builds(Recording, previews=st.integers(0, 1000)),
+    seed=st.integers(0, 2**31 - 1),
+    tags=st.lists(st.text(), max_size=3).map(tuple),
+)
+
+
+def leaves(
+    part: Specification, path: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], Specification]]:
+    """Return every field that holds a value, with the part it is in."""
+    found: list[tuple[tuple[str, ...], Specification]] = []
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Specification):
+            found += leaves(value, (*path, name))
+        else:
+            found.append(((*path, name), part))
+    return found
+
+
+def another_value(part: Specification, name: str) -> Any:
+    """Return a value that the field allows and does not have."""
+    value, annotation = getattr(part, name), type(part).model_fields[name].annotation
+    if get_origin(annotation) is Literal:
+        return next(choice for choice in get_args(annotation) if choice != value)
+    if name == "game":
+        return "breakout"
+    if isinstance(value, str):
+        return f"{value}-2"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (*value[:-1], 7) if value else ("new",)
+    return value / 2 if isinstance(value, float) else value + 1
+
+
+def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> Experiment:
+    data = json.loads(json.dumps(data))
+    inner = data
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return Experiment.from_data(data)
+
+
+LEAVES = leaves(EXPERIMENT)
+
+
+@given(experiments)
+def test_config_json_brings_the_same_experiment_back(experiment):
+    rebuilt = Experiment.from_data(json.loads(json.dumps(experiment.to_data(), ensure_ascii=False)))
+
+    assert rebuilt == experiment
+    assert rebuilt.digest() == experiment.digest()
+    assert rebuilt.to_data() == experiment.to_data()
+
+
+@pytest.mark.parametrize(("path", "part"), LEAVES, ids=[".".join(path) for path, _part in LEAVES])
+def test_the_digest_ignores_what_is_not_scientific_and_nothing_else(path, part):
+    experiment = changed(EXPERIMENT.to_data(), path, another_value(part, path[-1]))
+
+    assert experiment != EXPERIMENT
+    assert (experiment.digest() == EXPERIMENT.digest()) is (path[0] in NOT_SCIENTIFIC)
+
+
+@pytest.mark.parametrize(("path", "part"), LEAVES, ids=[".".join(path) for path, _part in LEAVES])
+def test_every_field_has_its_sentence(path, part):
+    sentence = type(part).model_fields[path[-1]].description
+
+    assert sentence
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["ms_pacman", "MsPacman", "ms-pacman", "Ms. Pacman", "MSPACMAN"]
+)
+def test_a_game_goes_by_any_spelling(spelling):
+    assert Atari(game=spelling).game == "ms_pacman"
+
+
+def test_all_games_are_known_and_each_by_its_own_name():
+    assert len(atari_games()) > 100
+    assert {Atari(game=game).game for game in atari_games()} == set(atari_games())
+
+
+@pytest.mark.parametrize("game", ["Pnog", "pongg", "Breakot", "qqqq", "", "ALE/Pong-v5"])
+def test_an_unknown_game_is_refused_with_what_may_be_meant(game):
+    with pytest.raises(SpecificationError) as caught:
+        Atari(game=game)
+
+    (problem,) = caught.value.problems
+    assert problem.field == "game"
+    assert repr(game) in problem.message
+    near = {"Pnog": "pong", "pongg": "pong", "Breakot": "breakout"}
+    assert (f"did you mean {near[game]}" if game in near else "") in problem.message
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a b", "-a", "ü", "a\n", "x" * 65])
+def test_a_name_must_be_a_plain_folder_name(name):
+    with pytest.raises(SpecificationError):
+        Experiment(name=name, environment=Atari(game="Pong"))
+
+
+def test_defaults_leave_only_what_has_none():
+    experiment = Experiment(
+        name="x",
+        environment=Atari(game="Breakout", num_environments=3),
+        embedder=Autoencoder(latent_dim=5),
+        seed=4,
+        tags=("a",),
+    )
+
+    defaults = experiment.defaults()
+
+    assert defaults["environment"] == Atari(game="Breakout").to_data()
+    assert defaults["embedder"]["latent_dim"] == 256
+    assert (defaults["seed"], defaults["tags"], defaults["name"]) == (1, [], "x")
+
+
+def test_parts_are_not_shared_between_kinds():
+    with pytest.raises((SpecificationError, ValidationError)):
+        Experiment(name="x", environment=Atari(game="Pong"), embedder=RandomFrames())

@@ -1,0 +1,188 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rlmaster import follower
+from rlmaster.durable_files import write_json
+from rlmaster.events import Event, append_event, event
+from rlmaster.follower import Follower, announce, finish, mark_if_lost
+from rlmaster.notify import Delivery
+from rlmaster.run_folder import Progress, RunFolder, State, Status
+from rlmaster.run_lock import RunLock
+
+
+@pytest.fixture
+def run(tmp_path, own_locks) -> RunFolder:
+    """A run that claims to run."""
+    made = RunFolder.create(
+        tmp_path / "runs",
+        config={"name": "pong"},
+        rationale="Because.\nAnd more.",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+    made.write_status(Status(State.RUNNING, attempt=1))
+    return made
+
+
+@pytest.fixture
+def locked(run):
+    """Hold the run's lock, as its worker does."""
+    lock = RunLock(run.id)
+    assert lock.take()
+    yield
+    lock.close()
+
+
+@pytest.fixture
+def notices(monkeypatch) -> list[tuple[str, str]]:
+    """What the desktop would be told: title and body."""
+    told: list[tuple[str, str]] = []
+
+    def keep(title: str, body: str, _severity: object) -> Delivery:
+        told.append((title, body))
+        return Delivery(True)
+
+    monkeypatch.setattr(follower, "notify_desktop", keep)
+    return told
+
+
+# ----------------------------------------------------------------------------------------- lost
+
+
+def test_a_run_whose_lock_is_free_is_lost(run):
+    status = mark_if_lost(run)
+
+    assert status.state is State.LOST
+    assert "killed" in status.reason
+    assert run.status() == status
+
+
+@pytest.mark.usefixtures("locked")
+def test_a_run_whose_worker_lives_is_not_lost(run):
+    assert mark_if_lost(run).state is State.RUNNING
+    assert run.status().state is State.RUNNING
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
+def test_only_a_run_that_claims_to_run_can_be_lost(run, state):
+    run.write_status(Status(state, attempt=1))
+
+    assert mark_if_lost(run) == Status(state, attempt=1)
+
+
+def test_a_run_that_ends_between_two_looks_is_not_lost(run, monkeypatch):
+    ended = Status(State.COMPLETED, attempt=1)
+    seen = iter([run.status(), ended])
+    monkeypatch.setattr(run, "status", lambda: next(seen))
+
+    assert mark_if_lost(run) == ended
+
+
+# ------------------------------------------------------------------------------------- following
+
+
+@pytest.mark.usefixtures("locked")
+def test_each_event_is_seen_once_and_in_order(run):
+    watching = Follower(run)
+    append_event(run.training_events, Event("note", "second", time="2026-01-01T10:00:02"))
+    append_event(run.worker_events, Event("started", "first", time="2026-01-01T10:00:01"))
+    run.write_progress(Progress(phase="training", step=3))
+
+    update = watching.look()
+
+    assert [happened.message for happened in update.events] == ["first", "second"]
+    assert update.progress.step == 3
+    assert watching.look().events == []
+    append_event(run.worker_events, event("note", "third"))
+    assert [happened.message for happened in watching.look().events] == ["third"]
+
+
+def test_following_ends_with_the_run_and_misses_nothing(run, monkeypatch):
+    lock = RunLock(run.id)
+    assert lock.take()
+    seen: list[str] = []
+    for update in Follower(run).updates():
+        seen += [happened.kind for happened in update.events]
+        if len(seen) == 0:
+            append_event(run.worker_events, event("started", "go"))
+        elif update.status.state is State.RUNNING:
+            append_event(run.worker_events, event("finished", "done"))
+            run.write_status(update.status.enter(State.COMPLETED))
+    lock.close()
+
+    assert seen == ["started", "finished"]
+
+
+# -------------------------------------------------------------------------------------- the end
+
+
+def test_a_run_that_kept_nothing_still_comes_to_an_end(run, tmp_path):
+    run.write_status(Status(State.FAILED, attempt=1, reason="killed"))
+
+    ending = finish(run, tmp_path / "runs")
+
+    assert ending.standing == ""
+    assert ending.video is None
+
+
+def test_a_report_that_cannot_be_made_is_a_note(run, tmp_path, monkeypatch):
+    from rlmaster.errors import ReportError
+    from rlmaster.reports import latex
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ReportError("the disk is full")
+
+    monkeypatch.setattr(latex, "make_report", fail)
+    run.write_status(Status(State.FAILED, attempt=1))
+
+    ending = finish(run, tmp_path / "runs")
+
+    assert (ending.tex, ending.pdf, ending.note) == (None, None, "the disk is full")
+
+
+# ------------------------------------------------------------------------------------- announcing
+
+
+def test_an_event_is_announced_once_whoever_follows(run, tmp_path, notices):
+    events = [event("finished", "training finished", 9), event("note", "eager")]
+
+    assert announce(run, tmp_path / "runs", events, "best so far") == [Delivery(True)]
+    assert announce(run, tmp_path / "runs", events, "best so far") == []
+
+    ((title, body),) = notices
+    assert title == f"pong {run.short_id}: finished"
+    assert body.splitlines() == [
+        "training finished",
+        "best so far",
+        "Why: Because.",
+        f"Look: rlmaster follow {run.short_id}",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["finished", "failed", "stopped", "lost", "diverged"])
+def test_what_ends_or_spoils_a_run_is_announced(run, tmp_path, notices, kind):
+    announce(run, tmp_path / "runs", [event(kind, "so it is")])
+
+    assert len(notices) == 1
+
+
+@pytest.mark.parametrize("kind", ["started", "note", "eureka"])
+def test_the_rest_disturbs_nobody(run, tmp_path, notices, kind):
+    announce(run, tmp_path / "runs", [event(kind, "so it is")])
+
+    assert notices == []
+
+
+def test_a_new_best_is_announced_at_most_once_in_ten_minutes(run, tmp_path, notices):
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    write_json(run.run_file, {"created": created.isoformat()})
+    minutes = (1, 9, 11, 12, 19, 21)
+    for step, minute in enumerate(minutes):
+        moment = (created + timedelta(minutes=minute)).isoformat()
+        announce(
+            run, tmp_path / "runs", [Event("new_best", f"after {minute}", step=step, time=moment)]
+        )
+
+    assert [body.partition("\n")[0] for _title, body in notices] == ["after 11", "after 21"]

@@ -1,0 +1,128 @@
+"""Recording: everything handed over is kept, and the loop never waits for it."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from rlmaster.events import read_events
+from rlmaster.reports.scalars import read_scalars
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.recording import Recording
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(
+        tmp_path,
+        config={"name": "recorded"},
+        rationale="to test",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+
+
+def test_scalars_are_in_the_tensorboard_files(run: RunFolder) -> None:
+    recording = Recording(run)
+    for step in (1, 2, 3):
+        recording.scalars(step, {"train/loss": torch.tensor(0.5 * step), "rate": 2.0})
+    recording.close()
+    series = read_scalars(run.tensorboard)["train/loss"]
+    assert series.steps.tolist() == [1, 2, 3]
+    assert series.values.tolist() == [0.5, 1.0, 1.5]
+    assert run.progress().values == {"train/loss": 1.5, "rate": 2.0}
+
+
+def test_a_tensor_is_of_the_moment_it_was_handed_over(run: RunFolder) -> None:
+    recording = Recording(run)
+    value = torch.zeros(2, 3)
+    recording.tensor("weights", value, step=4)
+    value += 1
+    recording.close()
+    kept = load_file(run.tensors / "weights-000000004.safetensors")["weights"]
+    assert torch.equal(kept, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "", ".hidden", "with space"])
+def test_a_tensor_cannot_leave_its_folder(run: RunFolder, name: str) -> None:
+    recording = Recording(run)
+    with pytest.raises(ValueError, match="no name for a tensor"):
+        recording.tensor(name, torch.zeros(1))
+    recording.close()
+
+
+def test_previews_events_and_results_are_kept(run: RunFolder) -> None:
+    recording = Recording(run)
+    picture = Image.new("RGB", (4, 3), (200, 10, 10))
+    picture.info["zoomed_panels"] = "[]"
+    recording.preview(7, lambda: picture)
+    recording.event("new_best", "lower than ever", 7, error=0.25)
+    recording.result({"value": 0.25})
+    recording.close()
+    with Image.open(run.preview_files()[0]) as kept:
+        assert kept.size == (4, 3)
+        assert kept.info["zoomed_panels"] == "[]"
+    (event,), _ = read_events(run.training_events)
+    assert (event.id, event.severity, event.values) == ("new_best-7", "good", {"error": 0.25})
+    assert run.progress().result == {"value": 0.25}
+    assert list(run.tensorboard_images.glob("events*"))
+
+
+def test_progress_says_phase_and_step(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.phase("training", 200, "updates")
+    recording.advance(50)
+    recording.close()
+    progress = run.progress()
+    assert (progress.phase, progress.step, progress.total, progress.axis) == (
+        "training",
+        50,
+        200,
+        "updates",
+    )
+
+
+def test_the_loop_goes_on_while_the_disk_is_slow(run: RunFolder) -> None:
+    recording = Recording(run)
+    disk_answers = threading.Event()
+    recording.later(disk_answers.wait)
+    for step in range(10_000):  # would stop here if handing over waited for the disk
+        recording.scalars(step, {"train/loss": 1.0})
+    assert not run.tensorboard.exists()
+    disk_answers.set()
+    recording.close()
+    assert len(read_scalars(run.tensorboard)["train/loss"].steps) == 10_000
+
+
+def test_a_full_disk_ends_the_loop_with_its_reason(run: RunFolder) -> None:
+    recording = Recording(run)
+
+    def full_disk() -> None:
+        raise OSError(28, "No space left on device")
+
+    recording.later(full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        recording.close()
+    with pytest.raises(OSError, match="No space left"):
+        recording.scalars(1, {"train/loss": 1.0})
+
+
+def test_hyperparameters_are_where_tensorboard_looks(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.hyperparameters({"training.batch_size": 32, "tags": ("a",)}, ["held_out/error"])
+    recording.close()
+    content = b"".join(path.read_bytes() for path in run.tensorboard.glob("events*"))
+    assert b"training.batch_size" in content
+    assert b"_hparams_/session_start_info" in content
+
+
+def test_progress_file_is_json_for_other_programs(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.phase("collecting", 10, "steps")
+    recording.close()
+    assert json.loads(run.progress_file.read_text())["phase"] == "collecting"

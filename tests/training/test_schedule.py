@@ -1,0 +1,36 @@
+"""Schedules: how many steps, where the last one is, what happens when there are too few."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlmaster.training.schedule import evenly_spaced, growing
+
+totals = st.integers(1, 10**9)
+
+
+@given(totals, st.integers(1, 200))
+def test_even_steps_end_at_the_total_and_are_evenly_apart(total: int, count: int) -> None:
+    steps = sorted(evenly_spaced(total, count))
+    assert steps[-1] == total
+    assert steps[0] >= 1
+    assert len(steps) == min(total, count)
+    gaps = {b - a for a, b in zip([0, *steps], steps, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+@given(totals, st.integers(2, 200))
+def test_growing_steps_go_from_one_to_the_total(total: int, count: int) -> None:
+    steps = sorted(growing(total, count))
+    assert steps[0] == 1
+    assert steps[-1] == total
+    assert len(steps) <= count
+
+
+def test_growing_intervals_grow() -> None:
+    steps = sorted(growing(10**6, 7))
+    assert steps == [1, 10, 100, 1000, 10_000, 100_000, 1_000_000]
+
+
+def test_one_or_no_step() -> None:
+    assert growing(50, 1) == {50}
+    assert growing(50, 0) == frozenset()

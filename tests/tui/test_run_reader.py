@@ -1,0 +1,166 @@
+import json
+
+import numpy
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from rlmaster.events import append_event, event
+from rlmaster.run_folder import Progress
+from tui.run_overview import UNREADABLE, RunCatalogue, read_overview
+from tui.run_reader import CURVE_BINS, LOG_TAIL_BYTES, LogTail, RunReader, read_preview, thinned
+
+
+def save_preview(path, boxes):
+    picture = Image.new("RGB", (40, 20), "black")
+    picture.paste((255, 255, 255), (20, 0, 30, 10))
+    notes = PngInfo()
+    notes.add_text("zoomed_panels", boxes)
+    picture.save(path, pnginfo=notes)
+
+
+def test_a_log_is_followed_line_by_line(tmp_path):
+    log = tmp_path / "log.txt"
+    tail = LogTail(log)
+    assert tail.new_lines() == []
+    log.write_bytes(b"one\ntwo\nhal")
+    assert tail.new_lines() == ["one", "two"]
+    assert tail.new_lines() == []
+    with log.open("ab") as file:
+        file.write(b"f\nnot \xff utf-8\n")
+    assert tail.new_lines() == ["half", "not � utf-8"]
+
+
+def test_of_a_long_log_the_end_is_read(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("".join(f"line {number}\n" for number in range(100_000)))
+    lines = LogTail(log).new_lines()
+    assert lines[-1] == "line 99999"
+    assert sum(map(len, lines)) < LOG_TAIL_BYTES
+    assert all(line.startswith("line ") for line in lines), "a line that was cut is left out"
+
+
+def test_a_log_that_was_replaced_is_read_again(tmp_path):
+    log = tmp_path / "log.txt"
+    tail = LogTail(log)
+    log.write_text("a long first line\n")
+    tail.new_lines()
+    log.write_text("short\n")
+    assert tail.new_lines() == ["short"]
+
+
+def test_a_thinned_curve_keeps_its_extremes_and_its_ends():
+    values = numpy.sin(numpy.arange(50_000) / 9000)
+    values[[0, 1234, -1]] = [5.0, 99.0, -7.0]
+    curve = thinned(numpy.arange(50_000.0), values)
+    assert len(curve.values) <= 2 * CURVE_BINS + 2
+    assert curve.values.max() == 99.0
+    assert curve.steps[curve.values.argmax()] == 1234
+    assert (curve.values[0], curve.values[-1]) == (5.0, -7.0)
+    assert (numpy.diff(curve.steps) > 0).all()
+
+
+def test_a_short_curve_keeps_every_finite_point():
+    curve = thinned(numpy.arange(4.0), numpy.array([1.0, numpy.nan, numpy.inf, 2.0]))
+    assert curve.steps.tolist() == [0.0, 3.0]
+    assert curve.values.tolist() == [1.0, 2.0]
+
+
+def test_a_preview_says_where_its_magnified_panels_are(tmp_path):
+    save_preview(tmp_path / "p.png", json.dumps([[20, 0, 30, 10], [30, 0, 40, 10]]))
+    preview = read_preview(tmp_path / "p.png")
+    assert preview.whole.size == (40, 20)
+    assert [panel.size for panel in preview.panels] == [(10, 10), (10, 10)]
+    assert preview.panels[0].getpixel((5, 5)) == (255, 255, 255)
+    assert preview.panels[1].getpixel((5, 5)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "boxes", ["", "nonsense", "7", "[[1, 2]]", "[[0, 0, 0, 9]]", "[[0, 0, 9e9, 9]]"]
+)
+def test_a_preview_with_odd_notes_is_shown_as_a_whole(tmp_path, boxes):
+    save_preview(tmp_path / "p.png", boxes)
+    assert read_preview(tmp_path / "p.png").panels == []
+
+
+def test_each_look_returns_only_what_is_new(make_run):
+    folder = make_run()
+    reader = RunReader(folder)
+    first = reader.read()
+    assert (first.events, first.log_lines, first.curves, first.preview) == ([], [], None, None)
+    append_event(folder.worker_events, event("started", "off it goes"))
+    append_event(folder.training_events, event("note", "a note", step=3))
+    save_preview(folder.previews / "step-000000001.png", "[]")
+    folder.log_file.write_text("hello\n")
+    second = reader.read()
+    assert [happened.kind for happened in second.events] == ["started", "note"]
+    assert second.log_lines == ["hello"]
+    assert second.preview is not None
+    third = reader.read()
+    assert (third.events, third.log_lines, third.preview) == ([], [], None)
+
+
+def test_a_broken_picture_is_looked_at_again(make_run):
+    folder = make_run()
+    reader = RunReader(folder)
+    newest = folder.previews / "step-000000002.png"
+    newest.write_bytes(b"not a picture")
+    assert reader.read().preview is None
+    save_preview(newest, "[]")
+    assert reader.read().preview is not None
+
+
+def test_a_real_run_has_curves_events_and_a_preview(finished_run):
+    news = RunReader(finished_run.folder).read()
+    assert news.overview is not None
+    assert news.overview.state == "completed"
+    assert news.curves is not None
+    assert {"train/loss", "held_out/error"} <= set(news.curves)
+    assert news.preview is not None
+    assert len(news.preview.panels) == 3
+    assert news.log_lines
+    assert {"started", "finished"} <= {happened.kind for happened in news.events}
+
+
+def test_a_run_that_is_gone_is_told(make_run):
+    folder = make_run()
+    folder.run_file.unlink()
+    assert RunReader(folder).read().overview is None
+
+
+@pytest.mark.parametrize("status", ['{"state": "weird"}', "{}", '{"state": []}', '{"state": null}'])
+def test_a_damaged_status_is_told_and_harms_no_other_run(make_run, empty_project, status):
+    make_run(name="sound")
+    folder = make_run(name="damaged")
+    folder.status_file.write_text(status)
+    states = {run.name: run.state for run in RunCatalogue(empty_project.runs).read()}
+    assert states == {"sound": "prepared", "damaged": UNREADABLE}
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        '{"step": 1e999, "total": NaN, "rate_per_s": "fast", "eta_s": {}, "values": [1]}',
+        '{"result": 3}',
+        '{"phase": 7, "axis": null, "values": {"a": "x", "\\u001b[31mb": 1.5}, "result": {}}',
+        "[]",
+        "{",
+    ],
+)
+def test_hostile_progress_becomes_numbers_and_plain_words(make_run, progress):
+    folder = make_run()
+    folder.progress_file.write_text(progress)
+    read = read_overview(folder).progress
+    assert isinstance(read.step, int)
+    assert read.result == {}
+    assert all(tag.isprintable() for tag in read.values)
+
+
+def test_only_what_was_replaced_is_read_again(make_run, empty_project):
+    folder, other = make_run(), make_run()
+    catalogue = RunCatalogue(empty_project.runs)
+    before = {run.path: run for run in catalogue.read()}
+    folder.write_progress(Progress(step=5, total=10))
+    after = {run.path: run for run in catalogue.read()}
+    assert after[folder.path].progress.step == 5
+    assert after[other.path] is before[other.path]

@@ -1,0 +1,199 @@
+"""Acting through the command line: `rlmaster ... --json` as a child that can always be cancelled.
+
+The child leads its own process group, so that whatever it started ends with it.
+"""
+
+import codecs
+import json
+import os
+import select
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tui.plain_text import log_line
+
+EXPERIMENTS_DEADLINE_S = 180.0
+"""Scripts are read in a child each, and one that hangs is given up after a minute."""
+HOSTS_DEADLINE_S = 30.0
+LAUNCH_DEADLINE_S = 900.0
+"""A launch may have to set up the environment on another computer."""
+POLL_S = 0.05
+"""How often a waiting thread looks whether it is still wanted."""
+GRACE_S = 0.2
+"""What an interrupted child has to end by itself; quitting may not take half a second."""
+
+
+class CommandError(Exception):
+    """A command did not do what it was asked; the text says why, in the command's own sentences."""
+
+
+class CommandCancelledError(Exception):
+    """The command was ended because nobody waits for it any more."""
+
+
+def ignore(line: str) -> None:
+    """Take no notice of a line that a command says."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """How to run rlmaster's command line in a project."""
+
+    project: Path
+    """Root of the project, which is where commands run."""
+    prefix: tuple[str, ...] = (sys.executable, "-m", "rlmaster")
+    """Program and first arguments."""
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        cancelled: threading.Event,
+        deadline_s: float,
+        on_message: Callable[[str], None] = ignore,
+    ) -> dict[str, Any]:
+        """Run a command to its end, in the calling thread, and return its JSON answer.
+
+        Args:
+            arguments: What comes after `rlmaster`.
+            cancelled: Ends the command as soon as it is set.
+            deadline_s: When the command is ended whatever it does.
+            on_message: Takes each line that the command says on stderr, as it comes.
+
+        Raises:
+            CommandError: If it fails, takes too long, or does not answer with a JSON object.
+            CommandCancelledError: If it was cancelled.
+        """
+        messages: list[str] = []
+
+        def take(line: str) -> None:
+            messages.append(line)
+            on_message(line)
+
+        with _Child([*self.prefix, *arguments], self.project) as child:
+            answer = child.listen(cancelled, time.monotonic() + deadline_s, take)
+            code = child.exit_code()
+        if code != 0:
+            said = "\n".join(messages[-20:])
+            raise CommandError(said or f"`rlmaster {arguments[0]}` ended with exit code {code}")
+        return _parse(answer, arguments[0])
+
+
+def _parse(answer: bytes, name: str) -> dict[str, Any]:
+    try:
+        data = json.loads(answer)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise CommandError(f"`rlmaster {name} --json` did not answer with a JSON object")
+    return cast("dict[str, Any]", data)
+
+
+class _Child:
+    """A process with both outputs read as they come; leaving the context ends it."""
+
+    def __init__(self, command: Sequence[str], project: Path) -> None:
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=project,
+                env={**os.environ, "RLMASTER_PROJECT": str(project)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError(f"{command[0]} cannot be started ({error.strerror})") from error
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._end_group()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _end_group(self) -> None:
+        """Interrupt the child and all it started, then kill what is left of them."""
+        exited = os.pidfd_open(self._process.pid)
+        os.killpg(self._process.pid, signal.SIGINT)
+        select.select([exited], [], [], GRACE_S)
+        os.close(exited)
+        # The child has not been waited for, so its number still means its group and no other.
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def exit_code(self) -> int:
+        """Return the exit code of a child that has ended."""
+        return self._process.wait()
+
+    def listen(
+        self, cancelled: threading.Event, deadline: float, on_line: Callable[[str], None]
+    ) -> bytes:
+        """Return what the child wrote to stdout; pass on each line of stderr.
+
+        The end is the child's own, not that of the pipes: a background process may hold those open.
+        """
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        answer: list[bytes] = []
+        lines = _Lines(on_line)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ, answer.append)
+            selector.register(self._process.stderr, selectors.EVENT_READ, lines.take)
+            ended = ready = False
+            while ready or not ended:
+                if cancelled.is_set():
+                    raise CommandCancelledError
+                if time.monotonic() > deadline:
+                    raise CommandError("there was no answer in time, so the command was ended")
+                ended = self._process.poll() is not None
+                ready = _take_what_is_there(selector, 0 if ended else POLL_S)
+        lines.finish()
+        return b"".join(answer)
+
+
+def _take_what_is_there(selector: selectors.BaseSelector, wait_s: float) -> bool:
+    """Hand on what has come in on each stream; tell whether anything did."""
+    ready = selector.select(wait_s)
+    for key, _ in ready:
+        chunk = os.read(key.fd, 65_536)
+        if chunk:
+            key.data(chunk)
+        else:
+            selector.unregister(key.fileobj)
+    return bool(ready)
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines that are safe to show."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        *whole, self._rest = (self._rest + self._decode(chunk)).split("\n")
+        for line in whole:
+            self._say(line)
+
+    def finish(self) -> None:
+        """Pass on a last line that has no end."""
+        self._say(self._rest)
+        self._rest = ""
+
+    def _say(self, line: str) -> None:
+        if text := log_line(line).strip():
+            self._on_line(text)

@@ -1,0 +1,129 @@
+"""What a list of runs shows of each run, read again only where a file has changed."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rlmaster.run_folder import Progress, RunFolder, State, Status, as_float_map, list_runs
+from tui.plain_text import one_line, printable
+from tui.wording import parse_time
+
+UNREADABLE = "unreadable"
+"""Shown instead of a state where a run's files are damaged."""
+
+Stamp = tuple[tuple[int, int] | None, ...]
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """One run as it stands; every text in it is safe to show."""
+
+    path: Path
+    name: str
+    short_id: str
+    created: datetime | None
+    state: str
+    since: datetime | None
+    heartbeat: datetime | None
+    slot: str
+    reason: str
+    progress: Progress
+    rationale: str
+
+
+def read_overview(folder: RunFolder) -> RunOverview:
+    """Read a run's small files, whatever is in them."""
+    status, state, reason = _status(folder)
+    return RunOverview(
+        path=folder.path,
+        name=one_line(folder.name),
+        short_id=one_line(folder.short_id),
+        created=_created(folder.id),
+        state=state,
+        since=parse_time(str(status.since)),
+        heartbeat=parse_time(str(status.heartbeat)),
+        slot=one_line(str(status.slot)),
+        reason=reason,
+        progress=_progress(folder),
+        rationale=printable(_rationale(folder)).strip(),
+    )
+
+
+def _status(folder: RunFolder) -> tuple[Status, str, str]:
+    try:
+        status = folder.status()
+        return status, str(status.state), printable(str(status.reason)).strip()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Status(State.PREPARED), UNREADABLE, one_line(f"status.json: {error}")
+
+
+def _progress(folder: RunFolder) -> Progress:
+    try:
+        raw = folder.progress()
+    except (OSError, TypeError):
+        return Progress()
+    result = raw.result if isinstance(raw.result, dict) else {}  # pyright: ignore[reportUnnecessaryIsInstance]
+    return Progress(
+        phase=one_line(str(raw.phase)),
+        step=int(_number(raw.step)),
+        total=int(_number(raw.total)),
+        axis=one_line(str(raw.axis)),
+        rate_per_s=_number(raw.rate_per_s),
+        eta_s=None if raw.eta_s is None else _number(raw.eta_s),
+        values={one_line(tag): value for tag, value in as_float_map(raw.values).items()},
+        result=result,
+    )
+
+
+def _number(value: object) -> float:
+    """Return a finite number; 0 for what is none."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def _rationale(folder: RunFolder) -> str:
+    try:
+        return folder.rationale()
+    except OSError as error:
+        return f"({error})"
+
+
+def _created(run_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+class RunCatalogue:
+    """All runs of a project, newest first."""
+
+    def __init__(self, runs: Path) -> None:
+        """Remember the folder; nothing is read yet."""
+        self._runs = runs
+        self._known: dict[Path, tuple[Stamp, RunOverview]] = {}
+
+    def read(self) -> list[RunOverview]:
+        """Look at every run, and read those whose status, progress or rationale was replaced."""
+        folders = list_runs(self._runs)
+        self._known = {folder.path: self._look_at(folder) for folder in folders}
+        return [overview for _, overview in self._known.values()]
+
+    def _look_at(self, folder: RunFolder) -> tuple[Stamp, RunOverview]:
+        stamp = _stamp((folder.status_file, folder.progress_file, folder.rationale_file))
+        known = self._known.get(folder.path)
+        return known if known and known[0] == stamp else (stamp, read_overview(folder))
+
+
+def _stamp(files: Iterable[Path]) -> Stamp:
+    """Return what changes when a file is replaced."""
+    return tuple(_modification(file) for file in files)
+
+
+def _modification(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

@@ -1,0 +1,113 @@
+"""What is said about a run in words, cut to the width there is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import accumulate
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from rlmaster.events import Event
+from rlmaster.run_folder import Progress, State
+from tui.plain_text import one_line, printable
+from tui.run_overview import RunOverview
+from tui.wording import age, duration, number, parse_time, result, share, state_colour
+
+SILENT_S = 30.0
+"""A worker says that it lives much more often than this."""
+LEAST_BAR = 8
+GAP = "  "
+SEVERITY_COLOURS = {
+    "info": "$foreground",
+    "good": "$text-success",
+    "warning": "$text-warning",
+    "error": "$text-error",
+}
+
+
+def heading(run: RunOverview, now: datetime) -> Content:
+    """Say which run it is, how it stands and, on a second line, what is wrong."""
+    since = f"{GAP}for {age(run.since, now)}" if run.since else ""
+    first = Content.assemble(
+        (run.name, "bold"),
+        (f"{GAP}{run.short_id}{GAP}", "$foreground-muted"),
+        (run.state, f"bold {state_colour(run.state)}"),
+        (since + (f"{GAP}{run.slot}" if run.slot else ""), "$foreground-muted"),
+    )
+    trouble = _trouble(run, now)
+    if not trouble:
+        return first
+    return Content.assemble(first, "\n", (trouble, state_colour(run.state)))
+
+
+def _trouble(run: RunOverview, now: datetime) -> str:
+    if run.reason:
+        return one_line(run.reason)
+    silent_s = (now - run.heartbeat).total_seconds() if run.heartbeat else 0.0
+    if run.state == State.RUNNING and silent_s > SILENT_S:
+        return f"its worker has said nothing for {age(run.heartbeat, now)}"
+    return ""
+
+
+def progress_line(run: RunOverview, width: int) -> Content:
+    """Draw a bar of what is done, with as many words as leave room for it."""
+    progress = run.progress
+    if progress.total <= 0:
+        return Content.styled(progress.phase or "no progress yet", "$foreground-muted")
+    words = [
+        share(progress.step, progress.total),
+        f"{number(progress.step)}/{number(progress.total)} {progress.axis}",
+    ]
+    if run.state == State.RUNNING and progress.rate_per_s:
+        words.append(f"{number(round(progress.rate_per_s, 1))}/s")
+    if run.state == State.RUNNING and progress.eta_s:
+        words.append(f"ETA {duration(progress.eta_s)}")
+    room = width - cell_len(progress.phase) - len(GAP) - LEAST_BAR
+    after = "".join(GAP + word for word in _as_many_as_fit(words, room))
+    bar = max(LEAST_BAR, width - cell_len(progress.phase) - 1 - cell_len(after))
+    done = min(bar, bar * progress.step // progress.total)
+    return Content.assemble(
+        f"{progress.phase} ",
+        ("━" * done, "$primary"),
+        ("━" * (bar - done), "$foreground 20%"),
+        after,
+    )
+
+
+def _as_many_as_fit(words: Sequence[str], room: int) -> list[str]:
+    ends = accumulate(len(GAP) + cell_len(word) for word in words)
+    return [word for word, end in zip(words, ends, strict=True) if end <= room]
+
+
+def values_line(progress: Progress) -> Content:
+    """Name the result, if there is one, and the newest value of each scalar."""
+    came_to = result(progress.result)
+    parts = [Content.assemble(("result ", "bold"), (came_to, "bold $text-success"))] * bool(came_to)
+    parts += [
+        Content.assemble((f"{tag} ", "$foreground-muted"), number(value))
+        for tag, value in progress.values.items()
+    ]
+    return Content("   ").join(parts)
+
+
+def event_lines(happened: Sequence[Event], now: datetime) -> Content:
+    """Tell what happened, newest first."""
+    return Content("\n").join(_event_line(event, now) for event in reversed(happened))
+
+
+def _event_line(event: Event, now: datetime) -> Content:
+    return Content.assemble(
+        (f"{age(parse_time(event.time), now):>4} ", "$foreground-muted"),
+        (one_line(event.kind), SEVERITY_COLOURS[event.severity]),
+        (f" {event.step:,} " if event.step else " ", "$foreground-muted"),
+        one_line(event.message),
+    )
+
+
+def story(run: RunOverview) -> Content:
+    """Tell why the run was made, how it stands and where it lies."""
+    parts = [Content(run.rationale or "(no rationale)")]
+    if run.reason:
+        parts += [Content.styled(f"{run.state}: {run.reason}", state_colour(run.state))]
+    parts += [Content.styled(printable(str(run.path)), "$foreground-muted")]
+    return Content("\n\n").join(parts)

@@ -1,0 +1,1 @@
+"""The steps towards a new run, one module each."""
