@@ -9,7 +9,7 @@ from rlmaster import Atari, Autoencoder, EmbedderTraining, Experiment, RandomFra
 experiment = Experiment(
     name="pong-autoencoder",
     environment=Atari(game="Pong"),
-    frames=RandomFrames(steps=20_000),
+    frames=RandomFrames(steps=40_000),
     embedder=Autoencoder(latent_dim=256),
     training=EmbedderTraining(updates=3_000),
 )

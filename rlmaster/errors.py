@@ -15,7 +15,8 @@
 The command line prints the sentence and exits with the code; nobody sees a traceback for these.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -86,3 +87,9 @@ class ReportError(RlmasterError):
 
 class TrainingError(RlmasterError):
     """The experiment cannot be trained as it is specified."""
+
+
+def near_match(word: str, known: Iterable[str]) -> str:
+    """Return a clause that names what `word` may have been meant to be, or nothing."""
+    matches = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""

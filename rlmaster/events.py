@@ -1,6 +1,7 @@
 """What is interesting in a run: one JSON line for each event, from the worker or from training."""
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,14 @@ class Event:
     """When it happened, ISO 8601 in UTC."""
     values: dict[str, float] = field(default_factory=dict[str, float])
     """Numbers that belong to it."""
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened; the beginning of time where that was not written as one."""
+        try:
+            return datetime.fromisoformat(self.time).astimezone(UTC)
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
 
     @property
     def id(self) -> str:

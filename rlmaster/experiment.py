@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from rlmaster.specification import AnyPart, Part, Specification, digest, near_match
+from rlmaster.errors import near_match
+from rlmaster.specification import AnyPart, Part, Specification, digest
 
 NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording"})
 """Fields of an experiment that do not change what is compared, and so do not enter its digest."""
@@ -71,7 +72,7 @@ class Autoencoder(Embedder):
     """Output channels of the encoder's three convolutions; the decoder mirrors them."""
     loss: Literal["squared_error", "absolute_error"] = "squared_error"
     """Error of a pixel in [0, 1] that is averaged over the frame."""
-    foreground_weight: float = Field(default=100.0, ge=0, le=1e6)
+    foreground_weight: float = Field(default=30.0, ge=0, le=1e6)
     """Extra weight of pixels that differ from the game's background; 0 weighs all pixels alike."""
     latent_normalisation: Literal["layer_norm_tanh", "none"] = "layer_norm_tanh"
     """Whether latents are normalised and squashed into (-1, 1)."""
@@ -84,7 +85,7 @@ class EmbedderTraining(Specification):
     """Optimiser updates in total, at least 1."""
     batch_size: int = Field(default=32, ge=1, le=65_536)
     """Frames in one update, at least 1."""
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
     """Step size of Adam, above 0."""
     evaluations: int = Field(default=20, ge=3, le=10_000)
     """Measurements of the held-out error, spread evenly over the updates, at least 3."""

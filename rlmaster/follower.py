@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from rlmaster.errors import ReportError
@@ -126,8 +125,7 @@ def _notice_name(run: RunFolder, event: Event) -> str:
         return ""
     if event.kind != "new_best":
         return event.id
-    created = datetime.fromisoformat(run.run()["created"])
-    quiet_periods = (datetime.fromisoformat(event.time) - created).total_seconds() // QUIET_S
+    quiet_periods = (event.moment - run.created).total_seconds() // QUIET_S
     return f"new_best in period {quiet_periods:.0f}" if quiet_periods >= 1 else ""
 
 

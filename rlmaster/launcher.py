@@ -1,5 +1,6 @@
 """Launching: snapshot the code, make the run folder, start the worker, see it begin."""
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from rlmaster.snapshot import git_state, take_snapshot
 
 START_DEADLINE_S = 30.0
 """A worker that loads no torch begins within a second; a busy machine gets this long."""
+
+_DEATH = re.compile(r"Error|^env: |^/bin/sh: ", re.MULTILINE)
+"""What Python, or whatever cannot start it, says when it gives up."""
 
 Say = Callable[[str], None]
 
@@ -62,11 +66,12 @@ def launch(
         say: Told each step as it happens, one sentence each.
 
     Raises:
-        UsageError: If the rationale is empty.
+        UsageError: If the rationale is empty, or the script is not in the project.
         LaunchError: If the worker does not begin; the run is kept, as failed.
     """
     if not rationale.strip():
         raise UsageError("the rationale is empty; say in a few words why this run is made")
+    script = _relative(description.file, project)
     snapshot = take_snapshot(project)
     say(f"code kept as snapshot {snapshot.digest[:12]}")
     if snapshot.left_out:
@@ -77,7 +82,7 @@ def launch(
         config=description.experiment,
         rationale=rationale,
         provenance={
-            "script": _relative(description.file, project),
+            "script": script,
             "description": description.description,
             "git": git,
             "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
@@ -99,7 +104,14 @@ def launch(
 
 def _relative(file: str, project: Project) -> str:
     """Return where the script lies in the project, and so in the snapshot; empty for a notebook."""
-    return Path(file).resolve().relative_to(project.root).as_posix() if file else ""
+    if not file:
+        return ""
+    if not Path(file).resolve().is_relative_to(project.root):
+        raise UsageError(
+            f"{file} lies outside the project {project.root}, whose code a run takes along; "
+            "move it into the project's experiments/"
+        )
+    return Path(file).resolve().relative_to(project.root).as_posix()
 
 
 def _await_worker(run: RunFolder) -> None:
@@ -112,8 +124,8 @@ def _await_worker(run: RunFolder) -> None:
             break
         time.sleep(0.02)
     else:
-        words = "it said nothing"
-    reason = f"the worker did not start within {START_DEADLINE_S:.0f} s: {words}"
+        words = f"it said nothing for {START_DEADLINE_S:.0f} s"
+    reason = f"the worker did not start: {words}"
     lock = RunLock(run.id)
     if lock.take() and (status := run.status()).state is State.PREPARED:
         run.write_status(status.enter(State.FAILED, reason=reason))
@@ -122,9 +134,9 @@ def _await_worker(run: RunFolder) -> None:
 
 
 def _death_of_worker(run: RunFolder) -> str:
-    """Return the worker's last words where Python ended it before it could take the lock."""
+    """Return the worker's last words where it ended before it could take the lock."""
     try:
         log = run.log_file.read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
-    return log.splitlines()[-1] if "Error" in log else ""
+    return log.splitlines()[-1] if _DEATH.search(log) else ""

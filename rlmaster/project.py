@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlmaster.errors import ProjectError
-from rlmaster.specification import near_match
+from rlmaster.errors import ProjectError, near_match
 
 MARKERS = ("hosts.toml", "experiments")
 

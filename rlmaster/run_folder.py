@@ -24,12 +24,15 @@ from rlmaster.durable_files import (
 from rlmaster.errors import ProjectError, RunFolderError
 
 SCHEMA_VERSION = 1
+ID_TIME = "%Y%m%d-%H%M%S"
 ID_CHARACTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """No 0, 1, i, l, o: the six characters are read aloud and typed."""
 
 
 STOPPED_EXIT_CODE = 75
 """Training's exit code after it was asked to stop and kept its work (EX_TEMPFAIL)."""
+WORKER_VARIABLE = "RLMASTER_WORKER"
+"""Environment variable that tells training the process id of its worker."""
 
 
 class State(StrEnum):
@@ -169,7 +172,9 @@ class RunFolder:
             for inner in (folder.requests, folder.worker_events.parent, folder.previews):
                 inner.mkdir()
             write_json(folder.config_file, config, durable=True)
-            write_atomically(folder.rationale_file, rationale.strip() + "\n", durable=True)
+            # Bytes of a command line that are no UTF-8 are kept as they are.
+            words = rationale.strip().encode(errors="surrogateescape")
+            write_atomically(folder.rationale_file, words + b"\n", durable=True)
             write_json(folder.provenance_file, provenance, durable=True)
             run = {
                 "schema_version": SCHEMA_VERSION,
@@ -193,6 +198,12 @@ class RunFolder:
     def id(self) -> str:
         """The run's id: UTC time and six characters."""
         return self.path.name
+
+    @property
+    def created(self) -> datetime:
+        """When the run was made, which its id says to the second."""
+        moment = self.path.name.rpartition("-")[0]
+        return datetime.strptime(moment, ID_TIME).replace(tzinfo=UTC)
 
     @property
     def short_id(self) -> str:
@@ -247,13 +258,15 @@ class RunFolder:
         return _read_text(self.conclusion_file)
 
     def status(self) -> Status:
-        """Return how the run stands; a run that nobody has started is prepared."""
+        """Return how the run stands; one nobody has started is prepared, a damaged one lost."""
         data = read_json(self.status_file)
         if data is None:
             created = (read_json(self.run_file) or {}).get("created", "")
             return Status(State.PREPARED, since=created)
         known: JsonObject = {f.name: data[f.name] for f in fields(Status) if f.name in data}
-        known["state"] = State(data["state"])
+        if known.get("state") not in set(State):
+            return Status(State.LOST, reason=f"{self.status_file.name} is damaged")
+        known["state"] = State(known["state"])
         return Status(**known)
 
     def write_status(self, status: Status) -> None:
@@ -303,7 +316,7 @@ def _make_exclusive_folder(experiment_folder: Path) -> Path:
     """Make a run folder that nobody else can have made."""
     experiment_folder.mkdir(parents=True, exist_ok=True)
     while True:
-        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        moment = datetime.now(UTC).strftime(ID_TIME)
         path = experiment_folder / (
             f"{moment}-" + "".join(secrets.choice(ID_CHARACTERS) for _ in range(6))
         )

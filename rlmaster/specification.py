@@ -4,11 +4,11 @@ A specification is data. It never imports what it describes: a part that somethi
 names its class as `module:Class`, and the learning side resolves that name.
 """
 
-import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from rlmaster.errors import Problem, SpecificationError
+from rlmaster.errors import Problem, SpecificationError, near_match
 
 JSON_TYPE_WORDS = {
     "integer": "a whole number",
@@ -104,7 +104,7 @@ def resolve(name: str) -> Any:
     """
     module_name, _, class_name = name.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), class_name)
+        return attrgetter(class_name)(importlib.import_module(module_name))
     except Exception as error:  # importing a user's module runs it, and may raise anything
         raise ValueError(f"{name!r} cannot be imported as module:Class ({error})") from error
 
@@ -135,12 +135,6 @@ def digest(data: Mapping[str, Any]) -> str:
     """Return a SHA-256 of JSON data, the same whatever the order of its keys."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def near_match(word: str, known: Iterable[str]) -> str:
-    """Return a clause that names what `word` may have been meant to be, or nothing."""
-    matches = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
 # --------------------------------------------------------------------------------- overrides

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import FrameType
 
 from rlmaster.durable_files import utc_now, write_json
 from rlmaster.events import append_event, event
-from rlmaster.run_folder import STOPPED_EXIT_CODE, RunFolder, State, Status
+from rlmaster.run_folder import STOPPED_EXIT_CODE, WORKER_VARIABLE, RunFolder, State, Status
 from rlmaster.run_lock import RunLock
 
 HEARTBEAT_S = 5.0
@@ -81,7 +82,12 @@ class Worker:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[self._lock.handle],
-                env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": threads,
+                    "PYTHONUNBUFFERED": "1",
+                    WORKER_VARIABLE: str(os.getpid()),
+                },
             )
         append_event(
             self.run.worker_events, event("started", f"training started on {platform.node()}")
@@ -97,8 +103,8 @@ class Worker:
             waited_s = 0.0
             while True:
                 ended = _ended_within(training, POLL_S)
-                sys.stdout.buffer.write(log.read())
-                sys.stdout.flush()
+                with suppress(OSError):  # the terminal may be gone; the run need not
+                    os.write(sys.stdout.fileno(), log.read())
                 if ended:
                     return
                 waited_s += POLL_S
@@ -110,7 +116,7 @@ class Worker:
     def _ending(self, status: Status, code: int) -> Status:
         if code == 0:
             return status.enter(State.COMPLETED, exit_code=0)
-        if code == STOPPED_EXIT_CODE:
+        if code == STOPPED_EXIT_CODE or (code == -signal.SIGTERM and self._stop.is_set()):
             return status.enter(State.STOPPED, exit_code=code, reason="it was asked to stop")
         if code < 0:
             name = signal.Signals(-code).name

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,10 @@ class Rlmaster:
         """Prepare an environment; nothing is started yet."""
         self.project = project
         self.scratch = scratch
+        self._started: list[subprocess.Popen[bytes]] = []
         (scratch / "tmp").mkdir()
         left_out = {"DBUS_SESSION_BUS_ADDRESS", "RLMASTER_PROJECT", "TMUX", "TMUX_PANE"}
+        left_out |= {"COLUMNS", "LINES", "FORCE_COLOR"}  # of the tester's own terminal
         self.environment = {
             **{name: text for name, text in os.environ.items() if name not in left_out},
             "TMPDIR": str(scratch / "tmp"),
@@ -118,6 +120,19 @@ class Rlmaster:
             check=False,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start Python in the project; it is ended with the test."""
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._started.append(process)
+        return process
+
     def launch(self, *arguments: str, script: str = "tiny") -> RunFolder:
         """Launch a run without following it, and return its folder."""
         given = ("--rationale", RATIONALE, "--host", "local", "--yes", "--detach", "--json")
@@ -129,11 +144,11 @@ class Rlmaster:
         """End all that was started and still runs: what carries our tmux socket's name."""
         kill = ["tmux", "-L", self.scratch.name, "kill-server"]
         subprocess.run(kill, env=self.environment, capture_output=True, check=False)
-        for process in self.processes():
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for number in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        for process in self._started:
+            process.wait()
         wait_until(lambda: not self.processes())
 
     def processes(self, part_of_command: str = "") -> list[int]:
@@ -186,6 +201,15 @@ def rlmaster(project: Path) -> Iterator[Rlmaster]:
 
 
 @pytest.fixture
+def same_environment(rlmaster: Rlmaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the test's own process the environment of the command, with its locks."""
+    for name, text in rlmaster.environment.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+@pytest.fixture
 def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for run locks that no other test uses."""
     folder = tmp_path / "locks"
@@ -205,6 +229,8 @@ class FinishedRun:
     """What `rlmaster launch --follow --json` said on stdout."""
     stderr: str
     """What it told the person."""
+    report_was_there: bool
+    """Whether the report existed when the answer came."""
 
 
 @pytest.fixture(scope="session")
@@ -220,14 +246,31 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         if not kept.exists():
             kept.write_text(json.dumps(_launch_and_follow(make_project(project))))
         answer = json.loads(kept.read_text())
-    folder = RunFolder(Path(json.loads(answer["stdout"])["run_folder"]))
+    folder = RunFolder(Path(answer["answer"]["run_folder"]))
     assert folder.status().state in FINAL_STATES
-    return FinishedRun(folder, project, json.loads(answer["stdout"]), answer["stderr"])
+    return FinishedRun(folder, project, **answer)
 
 
-def _launch_and_follow(project: Path) -> dict[str, str]:
-    with rlmaster_in(project) as rlmaster:
-        arguments = ["--host", "local", "--yes", "--follow", "--json", "--set", "seed=7"]
-        done = rlmaster("launch", "tiny", "--rationale", RATIONALE, *arguments)
-        assert done.returncode == 0, done.stderr
-    return {"stdout": done.stdout, "stderr": done.stderr}
+def _launch_and_follow(project: Path) -> dict[str, Any]:
+    given = ["--rationale", RATIONALE, "--host", "local", "--yes", "--set", "seed=7"]
+    command = [sys.executable, "-m", "rlmaster", "launch", "tiny", *given, "--follow", "--json"]
+    with rlmaster_in(project) as rlmaster, (rlmaster.scratch / "stderr").open("w+") as stderr:
+        with subprocess.Popen(
+            command,
+            cwd=project,
+            env=rlmaster.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as launch:
+            assert launch.stdout is not None
+            line = launch.stdout.readline()
+            answer = json.loads(line or "{}")
+            report = Path(answer.get("run_folder", ""), "report", "report.tex").is_file()
+            line += launch.stdout.read()
+        stderr.seek(0)
+        said = stderr.read()
+        assert launch.returncode == 0, said
+        assert json.loads(line) == answer  # there was nothing else
+    return {"answer": answer, "stderr": said, "report_was_there": report}

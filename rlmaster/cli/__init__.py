@@ -15,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=False,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes around the help would double the time it takes to appear
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -24,9 +25,7 @@ app.command("report")(follow.report_command)
 app.command("runs")(reading.runs_command)
 app.command("experiments")(reading.experiments_command)
 app.command("hosts")(hosts.hosts_command)
-app.command("frames", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-    reading.frames_command
-)
+app.command("frames")(reading.frames_command)
 
 
 @app.callback(invoke_without_command=True)

@@ -41,7 +41,7 @@ def report_command(
     run: RunArgument = "last",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a run's plots and report from what it has kept so far."""
+    """Make a run's plots and report from what it has so far."""
     from rlmaster.follower import finish
 
     folder, runs = _find(run)
@@ -74,12 +74,12 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         runs: Where the project keeps its runs.
         quiet: Whether nothing is shown until the run has ended.
     """
-    from rlmaster.cli.progress import shown
-    from rlmaster.follower import Follower, announce, finish
-    from rlmaster.run_folder import State
-
     endings: list[Event] = []
-    try:
+    try:  # imports included: they take a moment in which somebody may press Ctrl-C
+        from rlmaster.cli.progress import shown
+        from rlmaster.follower import Follower, announce, finish
+        from rlmaster.run_folder import State
+
         with shown(run, quiet=quiet) as show:
             for update in Follower(run).updates():
                 show(update)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def hosts_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the computers that runs may use, best first, with their load as it is now."""
+    """Show the computers that runs may use, best first.
+
+    Each with its load as it is now, and why it ranks where it does.
+    """
     from rlmaster.project import Project
 
     ranking = rank_hosts(Project.containing(Path.cwd()))

@@ -55,8 +55,8 @@ def launch_command(
         bool, typer.Option("--json", help="Print one JSON object at the end.")
     ] = False,
 ) -> None:
-    """Start an experiment: say why, pick a computer, and watch it learn."""
-    from rlmaster.cli.follow import follow_to_the_end, leave_a_follower
+    """Start an experiment: say why, pick a computer, watch it."""
+    from rlmaster.cli.follow import INTERRUPTED, follow_to_the_end, leave_a_follower
     from rlmaster.experiment_script import describe_script
     from rlmaster.launcher import launch
     from rlmaster.project import Project, find_script
@@ -68,13 +68,12 @@ def launch_command(
     reason = _read_rationale(rationale, rationale_file)
     if reason is None:
         reason = _ask_rationale(description) if may_ask else _missing_rationale()
-    run = launch(
-        project,
-        description,
-        rationale=reason,
-        host=_choose_host(project, host, yes, may_ask),
-        say=say,
-    )
+    choice = _choose_host(project, host, yes, may_ask)
+    try:
+        run = launch(project, description, rationale=reason, host=choice, say=say)
+    except KeyboardInterrupt:
+        say("\ninterrupted; `rlmaster runs` shows whether the run had started by then")
+        raise typer.Exit(INTERRUPTED) from None
     follow = sys.stderr.isatty() if follow is None else follow
     code = 0
     if follow:
@@ -103,7 +102,8 @@ def _read_rationale(text: str | None, file: Path | None) -> str | None:
         raise UsageError("give --rationale or --rationale-file, not both")
     if file is not None:
         try:
-            text = sys.stdin.read() if str(file) == "-" else file.read_text()
+            words = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+            text = words.decode()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the rationale in {file} cannot be read ({error})") from None
     if text is not None and not text.strip():

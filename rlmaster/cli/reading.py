@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlmaster.cli.terminal import answer, answer_json, plain
+from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
@@ -32,7 +33,8 @@ def runs_command(as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    # Expanded, so that only the columns with a ratio are cut where there is too little room.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     for title, growing in {"run": 0, "state": 0, "experiment": 1, "result": 0, "why": 3}.items():
         table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=growing or None)
     for row in rows:
@@ -57,7 +59,10 @@ def _row(run: "RunFolder") -> dict[str, Any]:
 
 
 def experiments_command(as_json: JsonOption = False) -> None:
-    """List the experiment scripts, each with its first sentence; one that fails shows its error."""
+    """List the experiment scripts, each with its first line.
+
+    One that fails shows its error, and the rest work.
+    """
     from rlmaster.project import Project
 
     rows = [_describe(path) for path in Project.containing(Path.cwd()).scripts()]
@@ -69,7 +74,6 @@ def experiments_command(as_json: JsonOption = False) -> None:
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    from rlmaster.errors import UsageError
     from rlmaster.experiment_script import describe_script
 
     try:
@@ -89,7 +93,31 @@ def _describe(path: Path) -> dict[str, Any]:
     }
 
 
-def frames_command(context: typer.Context) -> None:
-    """Write a strip of a game's frames to look at: `rlmaster frames GAME --help` says how."""
-    command = [sys.executable, "-m", "rlmaster.atari.strip", *context.args]
+def frames_command(
+    game: Annotated[str | None, typer.Argument(help="Atari game, by any spelling.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG to write; GAME.png here by default.", metavar="FILE")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Agent steps to play at random.")] = 150,
+    count: Annotated[int, typer.Option(help="Moments to show, 1 to 50.")] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of the game and of the actions.")] = 1,
+    protocol: Annotated[str, typer.Option(help="How it is played and seen.")] = "machado2018",
+    names: Annotated[bool, typer.Option("--list", help="Name every game instead.")] = False,
+) -> None:
+    """Write a strip of a game's frames to look at.
+
+    Above as the console shows them, below as the learner sees them.
+    """
+    from rlmaster.experiment import Atari, atari_games
+
+    if names:
+        answer("\n".join(atari_games()))
+        return
+    if game is None:
+        raise UsageError("name a game, such as `rlmaster frames pong`; --list names them all")
+    atari = Atari.from_data({"game": game, "protocol": protocol})
+    file = out or Path(f"{atari.game}.png")
+    options = {"out": file, "steps": steps, "count": count, "seed": seed, "protocol": protocol}
+    command = [sys.executable, "-m", "rlmaster.atari.strip", atari.game]
+    command += [f"--{name}={value}" for name, value in options.items()]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

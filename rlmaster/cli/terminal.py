@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +18,20 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell a person something; stdout stays free for answers."""
-    sys.stderr.write(plain(text) + "\n")
+    """Tell a person something, between words where a terminal's line ends; stdout stays free."""
+    lines = plain(text).split("\n")
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [_wrapped(line, width) for line in lines]
+    sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Break a line between words; a path stays whole, so that it can be copied."""
+    return textwrap.fill(
+        line, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def answer(text: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from rlmaster.errors import InventoryError
+from rlmaster.errors import InventoryError, near_match
 
 KINDS = ("local",)
 LATER_KINDS = ("ssh", "slurm")
@@ -195,8 +195,6 @@ def _unknown(what: str, key: str, known: list[str]) -> str:
 
 def _hint(word: str, known: list[str]) -> str:
     """Return a clause that names what was meant, or else all there is."""
-    from rlmaster.specification import near_match  # it loads pydantic, needed for nothing else here
-
     return near_match(word, known) or f"; there is {', '.join(known)}"
 
 

@@ -248,8 +248,15 @@ class FrameStore:
 
     def frames_at(self, indices: Indices) -> Tensor:
         """Gather single frames, `(B, 1, H, W)` uint8 on the store's device."""
-        chosen = torch.as_tensor(indices, device=self.device)
-        return self.frames.flatten(0, 1).index_select(0, chosen).unsqueeze(1)
+        frames = self.frames.flatten(0, 1)
+        if self.device.type == "cpu":
+            # Alone, `index_select` is up to 1.5 times as fast, but 10 to 30 times slower as soon as
+            # another process wants its cores: its threads then wait for each other.
+            gathered = torch.from_numpy(frames.numpy().take(np.asarray(indices), axis=0))
+        else:
+            chosen = torch.as_tensor(indices, device=self.device)
+            gathered = frames.index_select(0, chosen)
+        return gathered.unsqueeze(1)
 
     def stack_at(self, indices: NDArray[np.int64], length: int = 4) -> Tensor:
         """Gather observations: each frame below the frames before it, oldest first.
@@ -271,7 +278,9 @@ class FrameStore:
         inside = np.concatenate([later_starts == 0, np.ones((len(indices), 1), np.bool_)], axis=1)
         frames = self.frames_at(np.where(inside, wanted, 0).reshape(-1))
         stacks = frames.view(len(indices), length, *self.frame_shape)
-        return stacks * torch.as_tensor(inside, device=self.device)[:, :, None, None]
+        if not inside.all():
+            stacks[np.nonzero(~inside)] = 0
+        return stacks
 
     # ---------------------------------------------------------------------------------------- files
 

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
-from rlmaster.run_folder import STOPPED_EXIT_CODE, RunFolder
+from rlmaster.run_folder import STOPPED_EXIT_CODE, WORKER_VARIABLE, RunFolder
 from rlmaster.training.embedder_training import EmbedderTraining, StopRequested
 from rlmaster.training.recording import Recording
 
@@ -24,6 +24,8 @@ def _end_with_the_worker() -> None:
     """Ask the kernel for SIGTERM when the worker dies: nothing trains that nobody watches."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.environ.get(WORKER_VARIABLE, str(os.getppid())) != str(os.getppid()):
+            signal.raise_signal(signal.SIGTERM)  # it died before the kernel was asked
 
 
 def _log(text: str) -> None:

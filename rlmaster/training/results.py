@@ -41,6 +41,7 @@ class Results:
         last = self._errors[-LAST_EVALUATIONS:]
         return {
             "metric": METRIC,
+            "axis": "updates",
             "name": "mean squared error of held-out pixels",
             "value": statistics.fmean(measured.error for measured in last),
             "before": self._before.error,

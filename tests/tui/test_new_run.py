@@ -139,6 +139,7 @@ def test_a_launch_that_fails_says_why_and_can_be_repeated(empty_project, fake_co
         await pilot.press("enter")
         await wait_for_text(pilot, "Nothing is lost")
         assert "box cannot be reached; is it on?" in screen_text(pilot.app)
+        await wait_for_text(pilot, "⏎ Launch")
         fake_command.plan("launch", answer={"run_folder": str(make_run().path)})
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))

@@ -120,10 +120,8 @@ class NewRunScreen(Screen[None]):
     def action_launch(self) -> None:
         """Launch."""
         self._launch_step.start()
-        self.refresh_bindings()
 
     def action_cancel_launch(self) -> None:
         """End the launch."""
         self._complain("")
         self._launch_step.cancel()
-        self.refresh_bindings()

@@ -8,6 +8,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widgets import Static
 
 from tui.commands import LAUNCH_DEADLINE_S
@@ -23,6 +24,9 @@ class LaunchStep(Step):
 
     title = "Launch"
 
+    is_launching = reactive(False, bindings=True)
+    """Whether a launch is under way."""
+
     def compose(self) -> ComposeResult:
         """Lay out the summary, and below it what the launch says."""
         with VerticalScroll(id="summary"):
@@ -31,9 +35,8 @@ class LaunchStep(Step):
             yield Static(id="launch-text")
 
     def on_mount(self) -> None:
-        """Begin with nothing under way."""
+        """Begin with nothing said."""
         self._lines: list[Content] = []
-        self.is_launching = False
 
     def enter(self) -> None:
         """Sum up."""
@@ -48,9 +51,8 @@ class LaunchStep(Step):
         self.is_launching = False
 
     def start(self) -> None:
-        """Launch, unless that is under way."""
-        if self.is_launching or self._draft.experiment is None:
-            return
+        """Launch."""
+        assert self._draft.experiment is not None
         self.is_launching = True
         self._lines = [Content.styled("Launching ...", "bold")]
         self._show_lines()

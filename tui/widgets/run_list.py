@@ -22,6 +22,7 @@ from tui.wording import STATE_COLOURS, age, result, share
 
 HEADER_LINES = 1
 NUMBER_WIDTH = 9
+QUIET_COLUMNS = frozenset({"run", "age", "rationale"})
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,18 @@ class RunList(ScrollView, can_focus=True):
         """Begin without runs."""
         super().__init__()
         self._runs: Sequence[RunOverview] = ()
-        self._now: datetime | None = None
+        self._ages: list[str] = []
 
     def show(self, runs: Sequence[RunOverview], now: datetime) -> None:
-        """Show these runs, aged by `now`; nothing is drawn again where no character changes."""
+        """Show these runs, aged by `now`; nothing is drawn again if no character would change."""
+        ages = [age(run.created, now) for run in runs]
+        if (runs, ages) == (self._runs, self._ages):
+            return
         chosen = self._runs[self.cursor].path if self._runs else None
         paths = [run.path for run in runs]
-        self._runs, self._now = runs, now
+        self._runs, self._ages = runs, ages
         self.virtual_size = Size(self.size.width, len(runs) + HEADER_LINES)
-        if chosen in paths:
-            self.cursor = paths.index(chosen)
-        self.cursor = max(0, min(self.cursor, len(runs) - 1))
+        self.cursor = paths.index(chosen) if chosen in paths else self.cursor
         self.refresh()
 
     def validate_cursor(self, cursor: int) -> int:
@@ -152,18 +154,17 @@ class RunList(ScrollView, can_focus=True):
             return Strip.blank(width, base)
         if row == self.cursor:
             base += self._style("cursor")
-        return _strip(self._cells(self._runs[row], columns, base), width, base)
+        return _strip(self._cells(row, columns, base), width, base)
 
-    def _cells(self, run: RunOverview, columns: Columns, base: Style) -> list[Segment]:
-        quiet = {"run", "age", "rationale"}
-        assert self._now is not None
+    def _cells(self, row: int, columns: Columns, base: Style) -> list[Segment]:
+        run = self._runs[row]
         texts = {
             "state": run.state,
             "experiment": run.name,
             "run": run.short_id,
             "done": share(run.progress.step, run.progress.total),
             "result": result(run.progress.result, with_before=columns.result > NUMBER_WIDTH),
-            "age": age(run.created, self._now),
+            "age": self._ages[row],
             "rationale": one_line(run.rationale),
         }
         segments: list[Segment] = []
@@ -171,13 +172,13 @@ class RunList(ScrollView, can_focus=True):
             style = base
             if name == "state" and run.state in STATE_COLOURS:
                 style = base + Style(color=self._style(run.state).color)
-            elif name in quiet:
+            elif name in QUIET_COLUMNS:
                 style = base + Style(color=self._style("quiet").color)
             segments += [Segment(" ", base), Segment(text, style)]
         return segments
 
     def _style(self, part: str) -> Style:
-        return self.get_component_rich_style(f"run-list--{part}", partial=True)
+        return self.get_component_rich_style(f"run-list--{part}")
 
 
 def _strip(segments: list[Segment], width: int, style: Style) -> Strip:

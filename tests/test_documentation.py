@@ -1,0 +1,55 @@
+"""What the documents show works as they show it."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = [
+    *("--set", "frames.steps=1000"),
+    *("--set", "training.updates=20"),
+    *("--set", "training.evaluations=3"),
+    *("--set", "recording.previews=2"),
+    *("--set", "recording.video_episodes=0"),
+]
+REBUILD = """
+import rlmaster, torch
+run = rlmaster.load_run("last")
+embedder = run.embedder()
+assert type(embedder).__name__ == "LinearEmbedder", embedder
+assert embedder.embed(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, 64)
+assert run.config["embedder"]["latent_noise"] == 0.2
+assert len(run.scalars()["held_out/error"].values) == 4
+"""
+
+
+def code_blocks(document: str) -> dict[str, str]:
+    """Return the Python files that a document shows, by the name above each."""
+    text = (ROOT / document).read_text()
+    return dict(re.findall(r"^`(experiments/\w+\.py)`\n\n```python\n(.*?)```", text, re.M | re.S))
+
+
+def test_an_embedder_in_the_users_own_files_trains_and_comes_back(rlmaster) -> None:
+    files = code_blocks("docs/your_own_embedder.md")
+    assert len(files) == 3
+    for name, code in files.items():
+        (rlmaster.project / name).write_text(code)
+    given = ["--rationale", "as documented", "--yes", "--follow", *TINY]
+    done = rlmaster("launch", "pong_linear", *given, "--set", "embedder.latent_noise=0.2")
+    assert done.returncode == 0, done.stderr
+    for name in files:  # it is rebuilt from the snapshot, not from what the project is now
+        (rlmaster.project / name).unlink()
+    rebuilt = rlmaster.python("-c", REBUILD)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+def test_the_readme_shows_the_demos_own_experiment() -> None:
+    shown = re.search(r"```python\n(\"\"\"Pong.*?)```", (ROOT / "README.md").read_text(), re.S)
+    script = (ROOT / "experiments" / "pong_autoencoder.py").read_text()
+    assert shown is not None
+    assert shown[1].partition("experiment = ")[2] == script.partition("experiment = ")[2]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

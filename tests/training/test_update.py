@@ -1,0 +1,130 @@
+"""The update: whatever makes it fast, it computes the same."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlmaster.embedders.autoencoder import AutoencoderEmbedder
+from rlmaster.embedders.base import FrameBatch
+from rlmaster.experiment import Autoencoder, EmbedderTraining
+from rlmaster.training import update as updates
+from rlmaster.training.update import (
+    choose_precision,
+    make_optimiser,
+    make_update,
+    should_compile,
+    to_channels_last,
+)
+
+CPU = torch.device("cpu")
+
+
+def frames() -> torch.Tensor:
+    return torch.randint(
+        0, 256, (8, 1, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def embedder() -> AutoencoderEmbedder:
+    torch.manual_seed(0)
+    built = AutoencoderEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)))
+    built.prepare(frames())
+    return built
+
+
+def losses(*, compiled: bool = False, channels_last: bool = True, precision: torch.dtype) -> list:
+    network = embedder()
+    if channels_last:
+        to_channels_last(network)
+    optimiser = make_optimiser(network, EmbedderTraining(learning_rate=1e-3))
+    update = make_update(network, optimiser, precision, compiled=compiled)
+    return [float(update(FrameBatch(frames()))) for _ in range(4)]
+
+
+def slow_losses() -> list[float]:
+    """The same by hand: no fusion, no layout, no mixed precision."""
+    network = embedder()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
+    values = []
+    for _ in range(4):
+        loss = network.loss(FrameBatch(frames())).total
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        values.append(float(loss.detach()))
+    return values
+
+
+def test_channels_last_and_fused_adam_compute_the_same() -> None:
+    assert losses(precision=torch.float32) == pytest.approx(slow_losses(), rel=1e-4)
+
+
+def test_bfloat16_is_close() -> None:
+    assert losses(precision=torch.bfloat16) == pytest.approx(slow_losses(), rel=0.05)
+
+
+@pytest.mark.learns
+def test_compiled_computes_the_same() -> None:
+    compiled = losses(compiled=True, precision=torch.float32)
+    assert compiled == pytest.approx(slow_losses(), rel=1e-4)
+
+
+def test_to_channels_last_changes_the_layout_not_the_weights() -> None:
+    network, same = embedder(), embedder()
+    to_channels_last(network)
+    for changed, kept in zip(network.parameters(), same.parameters(), strict=True):
+        assert torch.equal(changed, kept)
+    convolution = network.encoder.layers[2]
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not same.encoder.layers[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2", torch.float32),
+        ("fpu avx512_bf16", torch.bfloat16),
+        ("amx_bf16", torch.bfloat16),
+    ],
+)
+def test_precision_follows_the_processor(
+    flags: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = f"processor : 0\nflags\t\t: {flags}\n"
+    monkeypatch.setattr(Path, "read_text", lambda _self: lines)
+    assert choose_precision("auto", CPU) is expected
+    assert choose_precision("float32", CPU) is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("choice", "number_of_updates", "fused_s", "expected"),
+    [
+        ("always", 10, 9.0, True),
+        ("never", 10**6, 0.1, False),
+        ("auto", 10, 0.1, False),
+        ("auto", 10**6, 0.1, True),
+        ("auto", 10**6, 9.0, False),
+    ],
+)
+def test_long_runs_take_the_faster_of_both(
+    choice: str,
+    number_of_updates: int,
+    fused_s: float,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        updates, "_seconds_per_update", lambda *_, compiled: fused_s if compiled else 1.0
+    )
+    training = EmbedderTraining(updates=number_of_updates, compile=choice)
+    batch = FrameBatch(frames())
+    assert should_compile(embedder(), training, torch.float32, batch) is expected
+
+
+def test_a_trial_leaves_the_networks_as_they_are() -> None:
+    network, same = embedder(), embedder()
+    updates._seconds_per_update(
+        network, EmbedderTraining(), torch.float32, FrameBatch(frames()), compiled=False
+    )
+    assert all(map(torch.equal, network.parameters(), same.parameters()))
