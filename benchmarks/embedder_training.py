@@ -67,7 +67,8 @@ def _measure(
     store = training._collect()  # the parts of a training, without its evaluations and pictures
     train, _ = store.split_episodes(0.1, seed=1)
     indices = store.frame_indices(train)
-    embedder = training._build(store.frames_at(evenly_chosen(indices, BACKGROUND_FRAMES)))
+    embedder = training._build()
+    embedder.prepare(store.frames_at(evenly_chosen(indices, BACKGROUND_FRAMES)))
     precision = choose_precision("auto", training.device)
     optimiser = make_optimiser(embedder, experiment.training)
     update = make_update(embedder, optimiser, precision, compiled=False)

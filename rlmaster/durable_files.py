@@ -2,8 +2,9 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -30,17 +31,18 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
         durable: Whether it must also survive a power cut (costs an fsync).
     """
     content = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # As for any other file, the umask decides who may read it.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)
@@ -48,7 +50,17 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
 
 def sync_folder(folder: Path) -> None:
     """Make names that were created or renamed in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything in a folder that was just filled survive a power cut."""
+    with ThreadPoolExecutor(4) as pool:  # the file system then writes several with one commit
+        list(pool.map(_sync, [folder, *folder.rglob("*")]))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from rlmaster.errors import near_match
-from rlmaster.specification import AnyPart, Part, Specification, digest
+from rlmaster.specification import AnyPart, Part, Specification, at_defaults, digest
 
 NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording"})
 """Fields of an experiment that do not change what is compared, and so do not enter its digest."""
@@ -63,13 +63,16 @@ class Embedder(Part):
     """Size of the latent, in numbers, 1 to 65,536."""
 
 
+Channels = Annotated[int, Field(ge=1, le=4096)]
+
+
 class Autoencoder(Embedder):
     """One frame in, the same frame out, through a narrow latent."""
 
     builds: ClassVar[str] = "rlmaster.embedders.autoencoder:AutoencoderEmbedder"
 
-    channels: tuple[int, int, int] = (32, 64, 64)
-    """Output channels of the encoder's three convolutions; the decoder mirrors them."""
+    channels: tuple[Channels, Channels, Channels] = (32, 64, 64)
+    """Output channels of the encoder's three convolutions, mirrored by the decoder, 1 to 4096."""
     loss: Literal["squared_error", "absolute_error"] = "squared_error"
     """Error of a pixel in [0, 1] that is averaged over the frame."""
     foreground_weight: float = Field(default=30.0, ge=0, le=1e6)
@@ -130,9 +133,9 @@ class Experiment(Specification):
         """Return the JSON data of the same parts with every field that has a default left at it."""
         return Experiment(
             name=self.name,
-            environment=Atari(game=self.environment.game),
-            frames=type(self.frames)(),
-            embedder=type(self.embedder)(),
+            environment=at_defaults(self.environment),
+            frames=at_defaults(self.frames),
+            embedder=at_defaults(self.embedder),
         ).to_data()
 
     def digest(self) -> str:

@@ -22,9 +22,9 @@ from types import ModuleType
 from typing import Any
 
 from rlmaster.durable_files import JsonObject, read_json
-from rlmaster.errors import Problem, ScriptError, SpecificationError
+from rlmaster.errors import Problem, ScriptError, SpecificationError, near_match
 from rlmaster.experiment import Experiment
-from rlmaster.specification import differing_fields, with_overrides
+from rlmaster.specification import Part, differing_fields, with_overrides
 
 DEADLINE_S = 60.0
 """Importing torch on a busy machine takes a few seconds; nothing honest takes a minute."""
@@ -51,22 +51,26 @@ class ScriptDescription:
         return self.description.strip().partition("\n")[0] or str(self.experiment["name"])
 
 
-def describe_script(path: Path, overrides: Sequence[str] = ()) -> ScriptDescription:
+def describe_script(
+    path: Path, overrides: Sequence[str] = (), name: str | None = None
+) -> ScriptDescription:
     """Read a script's experiment in a child process.
 
     Args:
         path: The script.
         overrides: `field=value` assignments, typed by the field.
+        name: The variable that holds the experiment; if None, the one called `experiment`, or the
+            only one there is.
 
     Raises:
-        ScriptError: If the script cannot be read, or holds no experiment.
+        ScriptError: If the script cannot be read, or holds no such experiment.
         SpecificationError: If its fields or the overrides do not hold.
     """
     _check_syntax(path)
     with tempfile.TemporaryDirectory(prefix="rlmaster-") as folder:
         answer_file = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", __name__, str(path), str(answer_file), *overrides]
-        output = _run_bounded(command, path)
+        command = [sys.executable, "-m", __name__, str(path), str(answer_file), name or ""]
+        output = _run_bounded([*command, *overrides], path)
         answer = read_json(answer_file)
     if answer is None:
         raise ScriptError(f"{path.name} ended by itself while it was read{_last_line(output)}")
@@ -80,10 +84,35 @@ def describe_script(path: Path, overrides: Sequence[str] = ()) -> ScriptDescript
 def describe_experiment(
     experiment: Experiment, *, file: str = "", description: str = ""
 ) -> ScriptDescription:
-    """Return the description of an experiment that is already here, as in a notebook."""
+    """Return the description of an experiment that is already here, as in a notebook.
+
+    Raises:
+        SpecificationError: If a part of it is of a class that a run could not import.
+    """
+    _check_parts_can_be_found(experiment)
     data = experiment.to_data()
     chosen = differing_fields(data, experiment.defaults())
     return ScriptDescription(file, description, data, experiment.digest(), chosen)
+
+
+def _check_parts_can_be_found(experiment: Experiment) -> None:
+    problems: list[Problem] = []
+    for name in type(experiment).model_fields:
+        part: object = getattr(experiment, name)
+        if not isinstance(part, Part):
+            continue
+        kind = type(part)
+        if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+            problems.append(
+                Problem(
+                    name,
+                    f"{kind.__qualname__} is defined in {kind.__module__}, where no run can find "
+                    "it; define it at the top level of a file beside the experiment script (of a "
+                    "notebook: in the project's folder) and import it from there",
+                )
+            )
+    if problems:
+        raise SpecificationError(problems)
 
 
 def _check_syntax(path: Path) -> None:
@@ -145,30 +174,33 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def _find_experiment(module: ModuleType) -> Experiment:
-    """Take the one called `experiment`, or the only one there is."""
-    named = getattr(module, "experiment", None)
-    if isinstance(named, Experiment):
-        return named
-    found = {name: value for name, value in vars(module).items() if isinstance(value, Experiment)}
-    if len(found) == 1:
-        return next(iter(found.values()))
+def _find_experiment(module: ModuleType, name: str) -> Experiment:
+    """Take the one of that name; without a name the one called `experiment`, or the only one."""
+    variables = vars(module).items()
+    found = {variable: value for variable, value in variables if isinstance(value, Experiment)}
     if not found:
         raise ScriptError("there is no experiment in it; assign one: experiment = Experiment(...)")
+    wanted = name or (next(iter(found)) if len(found) == 1 else "experiment")
+    if wanted in found:
+        return found[wanted]
+    if name:
+        hint = near_match(name, found) or f"; there are {', '.join(found)}"
+        raise ScriptError(f"there is no experiment called {name!r} in it{hint}")
     raise ScriptError(
-        f"there are {len(found)} experiments in it ({', '.join(found)}); call one `experiment`"
+        f"there are {len(found)} experiments in it ({', '.join(found)}); "
+        "call one `experiment`, or choose one by its name"
     )
 
 
-def _describe_here(path: Path, overrides: Sequence[str]) -> ScriptDescription:
+def _describe_here(path: Path, overrides: Sequence[str], name: str) -> ScriptDescription:
     module = _load(path)
-    experiment = with_overrides(_find_experiment(module), overrides)
+    experiment = with_overrides(_find_experiment(module, name), overrides)
     return describe_experiment(experiment, file=str(path), description=module.__doc__ or "")
 
 
-def _answer(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def _answer(path: Path, overrides: Sequence[str], name: str) -> dict[str, Any]:
     try:
-        return asdict(_describe_here(path, overrides))
+        return asdict(_describe_here(path, overrides, name))
     except SpecificationError as error:
         return {"problems": [asdict(problem) for problem in error.problems]}
     except ScriptError as error:
@@ -183,8 +215,8 @@ def _answer(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _main(arguments: Sequence[str]) -> None:
-    path, answer_file, *overrides = arguments
-    answer = _answer(Path(path), overrides)
+    path, answer_file, name, *overrides = arguments
+    answer = _answer(Path(path), overrides, name)
     Path(answer_file).write_text(json.dumps(answer))
 
 

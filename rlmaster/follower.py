@@ -1,19 +1,24 @@
 """Following a run: what is new in its folder until it ends; then its report and notice."""
 
+import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rlmaster.errors import ReportError
-from rlmaster.events import Event, read_events
+from rlmaster.events import Event, event, read_events
 from rlmaster.notify import Delivery, claim_announcement, notify_desktop
 from rlmaster.run_folder import FINAL_STATES, Progress, RunFolder, State, Status
-from rlmaster.run_lock import RunLock
+from rlmaster.run_lock import RunLock, boot_id
 from rlmaster.standing import standing_sentence
 
 POLL_S = 0.2
 ANNOUNCED = frozenset({"new_best", "diverged", "finished", "failed", "stopped", "lost"})
+LONGEST_START_S = 120.0
+"""A run that is prepared for longer, and that nobody holds the lock of, will never start."""
 QUIET_S = 600.0
 """Between two notices of a new best, which early in training comes at every evaluation."""
 
@@ -44,6 +49,8 @@ class Follower:
             found, self._offsets[stream] = read_events(stream, offset)
             events += found
         events.sort(key=lambda event: event.time)
+        if status.state is State.LOST:  # nobody was left to write it
+            events.append(event("lost", status.reason, self.run.progress().step))
         return Update(status, self.run.progress(), events)
 
     def updates(self) -> Iterator[Update]:
@@ -57,19 +64,37 @@ class Follower:
 
 
 def mark_if_lost(run: RunFolder) -> Status:
-    """Return a run's status; where it claims to run but its lock is free, write that it is lost."""
+    """Return a run's status; where nobody works on it although it says so, write that.
+
+    Only what is known is judged: a lock on another computer says nothing here.
+    """
     status = run.status()
-    if status.state is not State.RUNNING:
-        return status
-    lock = RunLock(run.id)
+    if status.state is State.RUNNING and status.host == platform.node():
+        if status.boot_id != boot_id():
+            return _end(run, status, State.LOST, f"{status.host} was restarted")
+        path = Path(status.lock) if status.lock else None
+        return _end(run, status, State.LOST, "worker and training were killed", path)
+    age_s = (datetime.now(UTC) - run.created).total_seconds()
+    if status.state is State.PREPARED and age_s > LONGEST_START_S:
+        return _end(run, status, State.FAILED, "its worker never started")
+    return status
+
+
+def _end(
+    run: RunFolder, seen: Status, state: State, reason: str, lock_path: Path | None = None
+) -> Status:
+    """Write how a run ended that nobody holds the lock of; where somebody does, leave it alone."""
     try:
-        if lock.take() and (status := run.status()).state is State.RUNNING:
-            reason = (
-                "worker and training ended without a word: killed, or the machine was restarted"
-            )
-            status = status.enter(State.LOST, reason=reason)
-            run.write_status(status)
-        return status
+        lock = RunLock(run.id, lock_path)
+    except OSError:
+        return seen
+    try:
+        if not lock.take() or (status := run.status()).state is not seen.state:
+            return run.status()
+        ended = status.enter(state, reason=reason)
+        with suppress(OSError):  # who cannot write there can still be told
+            run.write_status(ended)
+        return ended
     finally:
         lock.close()
 
@@ -98,9 +123,7 @@ def finish(run: RunFolder, runs: Path) -> Ending:
     """
     from rlmaster.reports.latex import make_report
 
-    standing = ""
-    if run.status().state is State.COMPLETED and run.progress().result:
-        standing = standing_sentence(run, runs)
+    standing = standing_sentence(run, runs)
     videos = run.video_files()
     video = videos[-1] if videos else None
     try:
@@ -111,12 +134,19 @@ def finish(run: RunFolder, runs: Path) -> Ending:
 
 
 def announce(run: RunFolder, runs: Path, events: list[Event], standing: str = "") -> list[Delivery]:
-    """Tell the desktop what is worth telling, each event once whoever else follows the run."""
-    return [
-        notify_desktop(_title(run, event), _body(run, event, standing), event.severity)
-        for event in events
-        if (name := _notice_name(run, event)) and claim_announcement(runs, run.id, name)
-    ]
+    """Tell the desktop what is worth telling, each event once whoever else follows the run.
+
+    What could not be delivered may be told by somebody else, who has a desktop.
+    """
+    deliveries: list[Delivery] = []
+    for happened in events:
+        name = _notice_name(run, happened)
+        if name and (claim := claim_announcement(runs, run.id, name)):
+            title, body = _title(run, happened), _body(run, happened, standing)
+            deliveries.append(notify_desktop(title, body, happened.severity))
+            if not deliveries[-1].delivered:
+                claim.unlink(missing_ok=True)
+    return deliveries
 
 
 def _notice_name(run: RunFolder, event: Event) -> str:

@@ -1,28 +1,27 @@
 """Launching: snapshot the code, make the run folder, start the worker, see it begin."""
 
-import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rlmaster.durable_files import utc_now
-from rlmaster.errors import LaunchError, UsageError
+from rlmaster.errors import HostError, LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.hosts.local import start_worker
 from rlmaster.hosts.selection import Ranked
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder, State
-from rlmaster.run_lock import RunLock
+from rlmaster.run_lock import RunLock, is_locked
 from rlmaster.snapshot import git_state, take_snapshot
 
 START_DEADLINE_S = 30.0
 """A worker that loads no torch begins within a second; a busy machine gets this long."""
 
-_DEATH = re.compile(r"Error|^env: |^/bin/sh: ", re.MULTILINE)
-"""What Python, or whatever cannot start it, says when it gives up."""
+GRACE_S = 2.0
+"""How long a worker that has written something may take to take its lock."""
 
 Say = Callable[[str], None]
 
@@ -75,7 +74,7 @@ def launch(
     snapshot = take_snapshot(project)
     say(f"code kept as snapshot {snapshot.digest[:12]}")
     if snapshot.left_out:
-        say(f"left out of the snapshot, too large: {', '.join(snapshot.left_out)}")
+        say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
     git = git_state(project.root)
     run = RunFolder.create(
         project.runs,
@@ -92,13 +91,18 @@ def launch(
         differs_from_default=description.differs_from_default,
     )
     say(f"run {run.short_id} is in {run.path}")
-    started = start_worker(
-        run.path, code_folder=snapshot.folder, python=host.python or sys.executable
-    )
+    try:
+        started = start_worker(
+            run.path, code_folder=snapshot.folder, python=host.python or sys.executable
+        )
+    except (HostError, OSError) as error:
+        _give_up(run, f"the worker could not be started: {error}")
     if started.note:
         say(started.note)
     _await_worker(run)
     say(f"the worker runs on {host.name} ({started.how})")
+    if started.attach_command:
+        say(f"{started.attach_command} shows its terminal")
     return run
 
 
@@ -116,27 +120,23 @@ def _relative(file: str, project: Project) -> str:
 
 def _await_worker(run: RunFolder) -> None:
     """Wait until the worker has said its first word, or explain why it did not."""
-    deadline = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < deadline:
+    begun = time.monotonic()
+    while (waited_s := time.monotonic() - begun) < START_DEADLINE_S:
         if run.status().state is not State.PREPARED:
             return
-        if words := _death_of_worker(run):
-            break
+        # A log without a lock may be a warning at start-up; one that stays alone is a last word.
+        if waited_s > GRACE_S and (words := run.last_log_lines(1)) and not is_locked(run.id):
+            _give_up(run, f"the worker did not start: {words[0]}")
         time.sleep(0.02)
-    else:
-        words = f"it said nothing for {START_DEADLINE_S:.0f} s"
-    reason = f"the worker did not start: {words}"
+    _give_up(run, f"the worker did not start: it said nothing for {START_DEADLINE_S:.0f} s")
+
+
+def _give_up(run: RunFolder, reason: str) -> NoReturn:
+    """Write that a run failed before it began, unless its worker has come after all, and raise."""
     lock = RunLock(run.id)
-    if lock.take() and (status := run.status()).state is State.PREPARED:
-        run.write_status(status.enter(State.FAILED, reason=reason))
-    lock.close()
-    raise LaunchError(f"{reason}; {run.log_file} has the rest")
-
-
-def _death_of_worker(run: RunFolder) -> str:
-    """Return the worker's last words where it ended before it could take the lock."""
     try:
-        log = run.log_file.read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
-    return log.splitlines()[-1] if _DEATH.search(log) else ""
+        if lock.take() and (status := run.status()).state is State.PREPARED:
+            run.write_status(status.enter(State.FAILED, reason=reason))
+    finally:
+        lock.close()
+    raise LaunchError(f"{reason}; {run.log_file} has the rest")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlmaster.experiment import Experiment
 from rlmaster.project import Project
-from rlmaster.run_folder import Progress, RunFolder, Status, find_run
+from rlmaster.run_folder import Progress, RunFolder, Status, find_run, run_at
 
 if TYPE_CHECKING:
     from rlmaster.embedders.base import BaseEmbedder
@@ -50,7 +50,9 @@ class LoadedRun:
 
         Raises:
             SpecificationError: If this version no longer knows one of its fields.
+            RunFolderError: If the configuration is missing or damaged.
         """
+        _make_importable(self.folder)
         return Experiment.from_data(self.config)
 
     def scalars(self) -> "dict[str, Series]":
@@ -72,7 +74,7 @@ class LoadedRun:
         from rlmaster.training.checkpoint import find_checkpoint, read_networks
 
         weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
-        _make_importable(self.folder)
+        _make_importable(self.folder)  # again, since another run's code may be in front by now
         embedder = build_embedder(self.experiment)
         embedder.load_state_dict(weights)
         return embedder.eval()
@@ -87,12 +89,16 @@ def load_run(run: str | Path) -> LoadedRun:
     Raises:
         ProjectError: If no run is called that, or several are.
     """
-    folder = RunFolder(Path(run).expanduser().resolve())
-    if folder.exists():
-        return LoadedRun(folder)
-    return LoadedRun(find_run(str(run), Project.containing(Path.cwd()).runs))
+    folder = run_at(str(run)) or find_run(str(run), Project.containing(Path.cwd()).runs)
+    return LoadedRun(folder)
 
 
 def _make_importable(folder: RunFolder) -> None:
     """Let specifications and embedders be found that the run's own code defined."""
-    sys.path += [str(path) for path in folder.code_paths() if str(path) not in sys.path]
+    paths = [str(path) for path in folder.code_paths()]
+    # The snapshot holds a package rlmaster too; in front, it would be what new processes import.
+    sys.path += [path for path in paths[:-1] if path not in sys.path]
+    for script_folder in paths[-1:]:  # in front: it wins over a present file of the same name
+        if script_folder in sys.path:
+            sys.path.remove(script_folder)
+        sys.path.insert(0, script_folder)

@@ -68,15 +68,15 @@ async def _notify(title: str, body: str, severity: Severity) -> Delivery:
     return Delivery(True)
 
 
-def claim_announcement(runs: Path, run_id: str, name: str) -> bool:
-    """Tell whether something is unannounced, and claim it for the caller in the same instant.
+def claim_announcement(runs: Path, run_id: str, name: str) -> Path | None:
+    """Claim what has not been announced, or return None where somebody else did.
 
     Claims are files in `runs/.state/`, so they outlive programs and hold between them.
     """
-    folder = runs / ".state" / "announced" / run_id
-    folder.mkdir(parents=True, exist_ok=True)
+    claim = runs / ".state" / "announced" / run_id / name.replace("/", "_")
     try:
-        (folder / name.replace("/", "_")).touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        claim.touch(exist_ok=False)
+    except OSError:  # taken, or not to be had on a full disk
+        return None
+    return claim

@@ -20,13 +20,20 @@ class Project:
         """Find the project that a file or folder lies in; `RLMASTER_PROJECT` overrides the search.
 
         Raises:
-            ProjectError: If neither the place nor a folder above it is a project.
+            ProjectError: If neither the place nor a folder above it is a project, or what
+                `RLMASTER_PROJECT` names is none.
         """
         if chosen := os.environ.get("RLMASTER_PROJECT"):
-            return cls(Path(chosen).expanduser().resolve())
+            root = expand_home(chosen).resolve()
+            if not _is_project(root):
+                raise ProjectError(
+                    f"RLMASTER_PROJECT is {chosen}, which is no RLmaster project (a folder with "
+                    "hosts.toml and experiments/); correct it, or unset it to search from here"
+                )
+            return cls(root)
         place = place.resolve()
         for folder in (place, *place.parents):
-            if all((folder / marker).exists() for marker in MARKERS):
+            if _is_project(folder):
                 return cls(folder)
         raise ProjectError(
             f"{place} is in no RLmaster project (a folder with hosts.toml and experiments/); "
@@ -53,13 +60,25 @@ class Project:
         return sorted(p for p in self.experiments.glob("*.py") if not p.name.startswith(("_", ".")))
 
 
+def _is_project(folder: Path) -> bool:
+    return all((folder / marker).exists() for marker in MARKERS)
+
+
+def expand_home(text: str | Path) -> Path:
+    """Return a path with `~` and `~name` expanded; one of somebody unknown stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def find_script(text: str, place: Path) -> Path:
     """Find an experiment script by its path, or by its name in the project's `experiments/`.
 
     Raises:
         ProjectError: If there is no such script; names that come near are listed.
     """
-    path = (place / text).resolve()
+    path = (place / expand_home(text)).resolve()
     if path.is_file():
         return path
     project = Project.containing(place)

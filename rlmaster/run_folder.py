@@ -73,7 +73,13 @@ class Status:
     heartbeat: str = ""
     """When the worker last said that it lives."""
     slot: str = ""
-    """Where it computes, such as `cpu:0` or a GPU's UUID."""
+    """Where it computes, such as `cpu:0` or a GPU's UUID; empty while there is one run a host."""
+    host: str = ""
+    """Network name of the computer that the worker is on."""
+    lock: str = ""
+    """Path of the run lock, on the local disk of the computer that the worker is on."""
+    boot_id: str = ""
+    """Which start of which computer the lock belongs to."""
     exit_code: int | None = None
     """Exit code of training, once it has ended by itself."""
     signal: int | None = None
@@ -201,9 +207,12 @@ class RunFolder:
 
     @property
     def created(self) -> datetime:
-        """When the run was made, which its id says to the second."""
+        """When the run was made, which its id says to the second; of a renamed copy, its folder."""
         moment = self.path.name.rpartition("-")[0]
-        return datetime.strptime(moment, ID_TIME).replace(tzinfo=UTC)
+        try:
+            return datetime.strptime(moment, ID_TIME).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.fromtimestamp(self.path.stat().st_ctime, UTC)
 
     @property
     def short_id(self) -> str:
@@ -240,10 +249,16 @@ class RunFolder:
         return read_json(self.provenance_file) or {}
 
     def code_paths(self) -> list[Path]:
-        """Return where Python finds the run's code: its snapshot, and the script's folder there."""
+        """Return where Python finds the run's code: its snapshot, and the script's folder there.
+
+        Empty where provenance is missing.
+        """
         known = self.provenance()
-        snapshot = self.path.parent.parent / ".snapshots" / str(known["snapshot"]["digest"])
-        return [snapshot, snapshot / Path(str(known["script"])).parent]
+        try:
+            snapshot = self.path.parent.parent / ".snapshots" / str(known["snapshot"]["digest"])
+            return [snapshot, snapshot / Path(str(known["script"])).parent]
+        except (KeyError, TypeError):
+            return []
 
     def environment(self) -> JsonObject:
         """Return the packages and hardware the run had; empty before it started."""
@@ -260,9 +275,9 @@ class RunFolder:
     def status(self) -> Status:
         """Return how the run stands; one nobody has started is prepared, a damaged one lost."""
         data = read_json(self.status_file)
-        if data is None:
-            created = (read_json(self.run_file) or {}).get("created", "")
-            return Status(State.PREPARED, since=created)
+        if data is None and not self.status_file.exists():
+            return Status(State.PREPARED, since=(read_json(self.run_file) or {}).get("created", ""))
+        data = data or {}
         known: JsonObject = {f.name: data[f.name] for f in fields(Status) if f.name in data}
         if known.get("state") not in set(State):
             return Status(State.LOST, reason=f"{self.status_file.name} is damaged")
@@ -276,7 +291,9 @@ class RunFolder:
     def progress(self) -> Progress:
         """Return how far training is; empty before its first word."""
         data = read_json(self.progress_file) or {}
-        return Progress(**{f.name: data[f.name] for f in fields(Progress) if f.name in data})
+        usual = Progress()
+        known = {name: data[name] for name in asdict(usual) if name in data}
+        return replace(usual, **{k: v for k, v in known.items() if _fits(v, getattr(usual, k))})
 
     def write_progress(self, progress: Progress) -> None:
         """Replace `progress.json`; only training does."""
@@ -289,6 +306,10 @@ class RunFolder:
     def attempts(self) -> list[JsonObject]:
         """Return every attempt, oldest first."""
         return read_lines(self.attempts_file)[0]
+
+    def last_log_lines(self, count: int) -> list[str]:
+        """Return the end of the log; none where there is no log yet."""
+        return _read_text(self.log_file).splitlines()[-count:]
 
     def preview_files(self) -> list[Path]:
         """Return the previews, oldest first."""
@@ -303,6 +324,13 @@ class RunFolder:
         if data is None:
             raise RunFolderError(f"{path} is missing or damaged, so {self.path} is no whole run")
         return data
+
+
+def _fits(value: object, usual: object) -> bool:
+    """Tell whether a value read from a file has the type that readers rely on."""
+    if usual is None or isinstance(usual, int | float):
+        return value is None or isinstance(value, int | float)
+    return isinstance(value, type(usual))
 
 
 def _read_text(path: Path) -> str:
@@ -345,7 +373,7 @@ def find_run(text: str, runs: Path) -> RunFolder:
     Raises:
         ProjectError: If no run fits, or several do.
     """
-    if (direct := RunFolder(Path(text).expanduser().resolve())).exists():
+    if direct := run_at(text):
         return direct
     known = list_runs(runs)
     if not known:
@@ -361,6 +389,15 @@ def find_run(text: str, runs: Path) -> RunFolder:
         raise ProjectError(f"no run is called {text!r}; the newest is {known[0].short_id}")
     newest = ", ".join(run.short_id for run in found[:5])
     raise ProjectError(f"{text!r} fits {len(found)} runs; name one of them: {newest}, ...")
+
+
+def run_at(text: str) -> RunFolder | None:
+    """Return the run that a path leads to, or None where it leads to none."""
+    try:
+        folder = RunFolder(Path(text).expanduser().resolve())
+    except (OSError, RuntimeError, ValueError):  # `~nobody`, or a name too long for a path
+        return None
+    return folder if folder.exists() else None
 
 
 def as_float_map(values: Any) -> dict[str, float]:

@@ -42,10 +42,15 @@ def lock_folder() -> Path:
 class RunLock:
     """The lock of one run; its file descriptor can be handed to a child process."""
 
-    def __init__(self, run_id: str) -> None:
-        """Open the lock's file; nothing is locked yet."""
-        self._path = lock_folder() / f"{run_id}.lock"
-        self.handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, run_id: str, path: Path | None = None) -> None:
+        """Open the lock's file; nothing is locked yet.
+
+        Args:
+            run_id: Whose lock.
+            path: Where a worker said that it is; by default where ours would be.
+        """
+        self.path = path or lock_folder() / f"{run_id}.lock"
+        self.handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> bool:
         """Take the lock and tell whether it was free; never waits."""
@@ -57,16 +62,16 @@ class RunLock:
 
     def touch(self) -> None:
         """Keep cleaners of old temporary files away."""
-        os.utime(self._path)
+        os.utime(self.path)
 
     def close(self) -> None:
         """Let go of our descriptor; the lock stays while a child still has its own."""
         os.close(self.handle)
 
 
-def is_locked(run_id: str) -> bool:
+def is_locked(run_id: str, path: Path | None = None) -> bool:
     """Tell whether a worker or its training lives on this machine."""
-    lock = RunLock(run_id)
+    lock = RunLock(run_id, path)
     try:
         return not lock.take()
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlmaster.durable_files import sync_folder
+from rlmaster.durable_files import sync_folder, sync_tree
 from rlmaster.errors import LaunchError
 from rlmaster.project import Project
 
@@ -17,7 +17,10 @@ LARGEST_FILE_BYTES = 2 * 2**20
 LARGEST_SNAPSHOT_BYTES = 64 * 2**20
 LEFT_OUT = frozenset({"hosts.toml"})
 """Where runs may execute is nobody's business on the computer that they execute on."""
-NEVER_CODE = frozenset({"runs", "__pycache__", "node_modules", "venv", "build", "dist"})
+NEVER_CODE = frozenset({"runs", "node_modules", "venv", "build", "dist"})
+"""Folders that are passed over where no git says what is code."""
+DERIVED = "__pycache__"
+"""Python makes it anew, with times in it, so the same code would have another digest."""
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -30,36 +33,31 @@ class Snapshot:
     folder: Path
     """Where the copy lies; it goes first on the import path of the worker and of training."""
     left_out: list[str]
-    """Files that were too large to take along."""
+    """What is not taken: large files, submodules, folders passed over, links that lead out."""
 
 
 def take_snapshot(project: Project) -> Snapshot:
     """Copy the project's code beside the runs, unless the same code is there already.
 
-    Files that git tracks or would track are taken, and the `rlmaster` package where it is installed
-    elsewhere.
+    Files that git tracks or would track are taken (outside git those in no hidden folder), and the
+    `rlmaster` package where it is installed elsewhere.
 
     Raises:
-        LaunchError: If the code is larger than a snapshot may be, or cannot be written.
+        LaunchError: If the code is larger than a snapshot may be, or cannot be read or written.
     """
-    files, left_out = _select(project.root)
-    if not PACKAGE.is_relative_to(project.root):
-        files |= {f"rlmaster/{path.relative_to(PACKAGE)}": path for path in _walk(PACKAGE)}
-    total_bytes = sum(path.stat().st_size for path in files.values())
-    if total_bytes > LARGEST_SNAPSHOT_BYTES:
-        raise LaunchError(
-            f"the project's code is {total_bytes / 2**20:.0f} MiB; a snapshot may have "
-            f"{LARGEST_SNAPSHOT_BYTES // 2**20}: let .gitignore name what is not code"
-        )
-    contents = {name: path.read_bytes() for name, path in sorted(files.items())}
+    files, left_out = _select(project)
+    if project.root.resolve() / "rlmaster" != PACKAGE:
+        package = [path for path in _walk(PACKAGE) if path.is_file()]
+        files |= {f"rlmaster/{path.relative_to(PACKAGE)}": path for path in package}
+    contents = _read(files)
     digest = _digest(contents)
     folder = project.runs / ".snapshots" / digest
-    if not folder.exists():
+    if not folder.exists():  # it gets this name when it is whole, so being there is enough
         try:
             _write(contents, folder)
         except OSError as error:
             raise LaunchError(f"cannot keep the code of the run ({error})") from error
-    return Snapshot(digest, folder, left_out)
+    return Snapshot(digest, folder, [_shown(name) for name in sorted(left_out)])
 
 
 def git_state(root: Path) -> dict[str, object]:
@@ -75,18 +73,66 @@ def git_state(root: Path) -> dict[str, object]:
     }
 
 
-def _select(root: Path) -> tuple[dict[str, Path], list[str]]:
+def _select(project: Project) -> tuple[dict[str, Path], set[str]]:
+    """Return the files to take by their names in the project, and the names of what is left out."""
     files: dict[str, Path] = {}
-    left_out: list[str] = []
-    for path in _git_files(root) or _walk(root):
-        name = path.relative_to(root).as_posix()
-        if name in LEFT_OUT or NEVER_CODE & set(path.relative_to(root).parts) or not path.is_file():
+    left_out: set[str] = set()
+    for path in _git_files(project.root) or _walk(project.root):
+        name = path.relative_to(project.root)
+        if str(name) in LEFT_OUT or DERIVED in name.parts or path.is_relative_to(project.runs):
             continue
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            left_out.append(name)
-        else:
-            files[name] = path
+        try:
+            if _can_be_taken(path, project):
+                files[name.as_posix()] = path
+            else:
+                left_out.add(name.as_posix())
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # git tracks it, and it was deleted
+        except OSError as error:
+            raise _unreadable(name.as_posix(), error) from error
     return files, left_out
+
+
+def _can_be_taken(path: Path, project: Project) -> bool:
+    """Tell whether it is, or leads to, a file of the project that is small enough."""
+    path.lstat()
+    root, target = project.root.resolve(), Path(os.path.realpath(path))
+    return (
+        target.is_relative_to(root)
+        and not target.is_relative_to(project.runs.resolve())
+        and str(target.relative_to(root)) not in LEFT_OUT
+        and target.is_file()
+        and target.stat().st_size <= LARGEST_FILE_BYTES
+    )
+
+
+def _read(files: dict[str, Path]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    total_bytes = 0
+    for name, path in sorted(files.items()):
+        try:
+            contents[name] = path.read_bytes()
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        total_bytes += len(contents[name])
+        if total_bytes > LARGEST_SNAPSHOT_BYTES:
+            raise LaunchError(
+                f"the project's code is more than the {LARGEST_SNAPSHOT_BYTES // 2**20} MiB that a "
+                "snapshot may have: let .gitignore name what is not code"
+            )
+    return contents
+
+
+def _unreadable(name: str, error: OSError) -> LaunchError:
+    return LaunchError(
+        f"{_shown(name)} cannot be read for the snapshot of the code ({error.strerror or error}); "
+        "make it readable, or let .gitignore name it if it is not code"
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a name as text for people and JSON, whatever bytes it is made of."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _git_files(root: Path) -> list[Path]:
@@ -106,15 +152,26 @@ def _git(root: Path, *arguments: str) -> bytes | None:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in NEVER_CODE]
-        yield from (Path(folder) / name for name in names)
+    """Yield every file, and each folder that is not entered unless it is hidden."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(str(error.filename), error)
+
+    for place, names_of_folders, names in os.walk(root, onerror=refuse):
+        seen = [name for name in names_of_folders if not name.startswith(".")]
+        passed_over = {
+            name
+            for name in seen
+            if name in NEVER_CODE or name == DERIVED or Path(place, name).is_symlink()
+        }
+        names_of_folders[:] = [name for name in seen if name not in passed_over]
+        yield from (Path(place, name) for name in (*names, *passed_over))
 
 
 def _digest(contents: dict[str, bytes]) -> str:
     total = hashlib.sha256()
     for name, content in contents.items():
-        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(os.fsencode(name) + f"\0{len(content)}\0".encode())
         total.update(content)
     return total.hexdigest()
 
@@ -127,6 +184,7 @@ def _write(contents: dict[str, bytes], folder: Path) -> None:
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+        sync_tree(partial)
         partial.chmod(0o755)
         try:
             partial.rename(folder)

@@ -19,6 +19,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -50,7 +51,7 @@ class _ReadableErrors(type(BaseModel)):
 
 
 class Specification(BaseModel, metaclass=_ReadableErrors):
-    """A frozen group of fields; the sentence under each field is also its help text.
+    """A frozen group of fields; the sentence under each field is its description.
 
     Creating one raises a SpecificationError with one problem for each field that does not hold.
     """
@@ -86,6 +87,15 @@ class Part(Specification):
 
     builds: ClassVar[str]
     """The class that is built from it, as `module:Class`; resolved on the learning side only."""
+
+    @model_validator(mode="after")
+    def _names_what_it_builds(self) -> Self:
+        if ":" not in str(getattr(type(self), "builds", "")):
+            raise ValueError(
+                f"{type(self).__name__} does not name what it builds; give the class a line "
+                '`builds: ClassVar[str] = "module:Class"`'
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _serialise_with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -129,6 +139,16 @@ def _rebuild_part(value: Any) -> Any:
 
 AnyPart = Annotated[SerializeAsAny[P], BeforeValidator(_rebuild_part)]
 """`AnyPart[Embedder]`: a field that holds any subclass of Embedder and survives JSON."""
+
+
+def at_defaults(specification: S) -> S:
+    """Return it with every field that has a default left at it; required fields keep their values.
+
+    What comes of it need not hold together, so it is for comparing only.
+    """
+    fields = type(specification).model_fields.items()
+    kept = {name: getattr(specification, name) for name, field in fields if field.is_required()}
+    return type(specification).model_construct(**kept)
 
 
 def digest(data: Mapping[str, Any]) -> str:
@@ -229,7 +249,9 @@ def describe_problems(model: type[BaseModel], error: ValidationError) -> list[Pr
         path = ".".join(str(part) for part in details["loc"])
         if details["type"] == "part":
             inner = cast("list[dict[str, str]]", details.get("ctx", {})["problems"])
-            problems += [Problem(f"{path}.{p['field']}", p["message"]) for p in inner]
+            problems += [
+                Problem(".".join(filter(None, (path, p["field"]))), p["message"]) for p in inner
+            ]
         else:
             problems.append(Problem(path, _sentence(model, details)))
     return problems
@@ -277,6 +299,9 @@ def allowed_values(model: type[BaseModel], name: str) -> str:
     else:
         words = JSON_TYPE_WORDS.get(str(schema.get("type", "")), "a valid value")
         words += _range(schema)
+        item = cast("dict[str, Any]", (schema.get("prefixItems") or [schema.get("items", {})])[0])
+        if item_range := _range(item):
+            words += f", each {JSON_TYPE_WORDS[item['type']]}{item_range}"
     if "pattern" in schema:
         words += f" that matches {schema['pattern']}"
     if field is not None and not field.is_required() and "default" in schema:

@@ -7,23 +7,29 @@ fewer than three say nothing. A sentence once written never changes.
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlmaster.durable_files import JsonObject, read_json, write_json
+from rlmaster.durable_files import read_json, write_json
 from rlmaster.run_folder import RunFolder, State, list_runs
+from rlmaster.specification import flattened
 
 FEWEST_TO_COMPARE = 3
 
 
 def standing_sentence(run: RunFolder, runs: Path) -> str:
-    """Return where a completed run stands, from its folder or, the first time, by comparing it.
+    """Return where a run stands, from its folder or, the first time, by comparing it.
+
+    Empty for a run that came to no result. Earlier runs that cannot be read are passed over.
 
     Args:
-        run: A run with a result.
+        run: A run that has ended.
         runs: Where the project keeps its runs.
     """
     file = run.report / "standing.json"
     if known := read_json(file):
         return str(known["sentence"])
-    sentence = compare(_value(run), [_value(other) for other in _comparable(run, runs)])
+    value = _value(run)
+    if value is None or run.status().state is not State.COMPLETED:
+        return ""
+    sentence = compare(value, _comparable_values(run, runs))
     run.report.mkdir(exist_ok=True)
     write_json(file, {"sentence": sentence})
     return sentence
@@ -42,26 +48,26 @@ def compare(value: float, earlier: Sequence[float]) -> str:
     return f"number {place} of {count + 1} comparable runs"
 
 
-def _comparable(run: RunFolder, runs: Path) -> list[RunFolder]:
-    yardstick, ended = _yardstick(run.config(), run), run.status().since
-    return [
-        other
-        for other in list_runs(runs)
-        if other.id != run.id
-        and (status := other.status()).state is State.COMPLETED
-        and status.since < ended
-        and other.progress().result
-        and _yardstick(other.config(), other) == yardstick
-    ]
+def _comparable_values(run: RunFolder, runs: Path) -> list[float]:
+    """Return the results of completed runs that ended earlier and share the yardstick."""
+    yardstick, ended = _yardstick(run), run.status().since
+    values: list[float] = []
+    for other in list_runs(runs):
+        status, value = other.status(), _value(other)
+        is_earlier = status.state is State.COMPLETED and status.since < ended
+        if value is not None and is_earlier and _yardstick(other) == yardstick:
+            values.append(value)
+    return values
 
 
-def _yardstick(config: JsonObject, run: RunFolder) -> tuple[object, ...]:
-    environment, training = config.get("environment", {}), config.get("training", {})
-    frames = config.get("frames")
-    budget = (training.get("updates"), training.get("batch_size"))
-    metric = run.progress().result.get("metric")
-    return environment.get("game"), environment.get("protocol"), frames, budget, metric
+def _yardstick(run: RunFolder) -> list[object]:
+    """Return what two runs must share to be compared."""
+    config = flattened(read_json(run.config_file) or {})
+    names = ("environment.game", "environment.protocol", "training.updates", "training.batch_size")
+    frames = {name: value for name, value in config.items() if name.startswith("frames.")}
+    return [*map(config.get, names), frames, run.progress().result.get("metric")]
 
 
-def _value(run: RunFolder) -> float:
-    return float(run.progress().result["value"])
+def _value(run: RunFolder) -> float | None:
+    value = run.progress().result.get("value")
+    return float(value) if isinstance(value, int | float) else None

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
@@ -17,12 +18,17 @@ from pathlib import Path
 from types import FrameType
 
 from rlmaster.durable_files import utc_now, write_json
-from rlmaster.events import append_event, event
+from rlmaster.errors import HostError
+from rlmaster.events import Event, append_event, event
+from rlmaster.hosts.probing import probe_local
 from rlmaster.run_folder import STOPPED_EXIT_CODE, WORKER_VARIABLE, RunFolder, State, Status
-from rlmaster.run_lock import RunLock
+from rlmaster.run_lock import RunLock, boot_id
 
 HEARTBEAT_S = 5.0
 POLL_S = 0.2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING_DEADLINE_S = 60.0
+"""How long the ending is tried to be written on a disk that is full."""
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "tensorboard", "safetensors", "rlmaster")
 
 
@@ -43,11 +49,11 @@ class Worker:
         status = self.run.status()
         if status.state is not State.PREPARED:
             return _refuse(f"run {self.run.short_id} is {status.state}, not prepared")
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._pass_on)
-        status = status.enter(State.RUNNING, attempt=1, slot="cpu:0")
+        where = {"host": platform.node(), "boot_id": boot_id(), "lock": str(self._lock.path)}
+        status = status.enter(State.RUNNING, attempt=1, **where)
         self.run.write_status(status)
-        self._record_environment()
         ended = self._train(status)
         self._record_ending(ended, started=status.since)
         return 0 if ended.state is State.COMPLETED else 1
@@ -68,6 +74,7 @@ class Worker:
                 "platform": platform.platform(),
                 "hostname": platform.node(),
                 "processor": _processor(),
+                "gpu": _gpus(self.run),
                 "threads": _threads(),
             },
         )
@@ -89,9 +96,9 @@ class Worker:
                     WORKER_VARIABLE: str(os.getpid()),
                 },
             )
-        append_event(
-            self.run.worker_events, event("started", f"training started on {platform.node()}")
-        )
+        with suppress(OSError):  # a full disk is training's to find out
+            self._record_environment()
+        self._say(event("started", f"training started on {platform.node()}"))
         if self._stop.is_set():  # the request came before there was a child to hand it to
             self._training.send_signal(signal.SIGTERM)
         self._wait(self._training, status)
@@ -110,13 +117,15 @@ class Worker:
                 waited_s += POLL_S
                 if waited_s >= HEARTBEAT_S:
                     waited_s = 0.0
-                    self.run.write_status(replace(status, heartbeat=utc_now()))
-                    self._lock.touch()
+                    with suppress(OSError):  # a full disk must not end a run that still learns
+                        self.run.write_status(replace(status, heartbeat=utc_now()))
+                        self._lock.touch()
 
     def _ending(self, status: Status, code: int) -> Status:
         if code == 0:
             return status.enter(State.COMPLETED, exit_code=0)
-        if code == STOPPED_EXIT_CODE or (code == -signal.SIGTERM and self._stop.is_set()):
+        asked_before_it_could_listen = self._stop.is_set() and -code in STOP_SIGNALS
+        if code == STOPPED_EXIT_CODE or asked_before_it_could_listen:
             return status.enter(State.STOPPED, exit_code=code, reason="it was asked to stop")
         if code < 0:
             name = signal.Signals(-code).name
@@ -128,26 +137,43 @@ class Worker:
 
     def _last_words(self) -> str:
         """Return the last line of the log, which for an exception names it."""
-        text = self.run.log_file.read_bytes()[-4096:].decode(errors="replace").strip()
-        return text.splitlines()[-1][:500] if text else "training ended without a word"
+        lines = self.run.last_log_lines(1)
+        return lines[0][:500] if lines else "training ended without a word"
 
     def _record_ending(self, status: Status, started: str) -> None:
         """Write how it ended: first what explains it, last the state that readers wait for."""
         kind = {State.COMPLETED: "finished", State.STOPPED: "stopped"}.get(status.state, "failed")
         message = status.reason or "training finished"
-        step = int(self.run.progress().result.get("step", 0))
-        append_event(self.run.worker_events, event(kind, message, step))
-        self.run.append_attempt(
-            {
-                "attempt": status.attempt,
-                "host": platform.node(),
-                "start": started,
-                "end": status.since,
-                "state": status.state,
-                "reason": status.reason,
-            }
-        )
-        self.run.write_status(status)
+        self._say(event(kind, message, int(self.run.progress().result.get("step", 0))))
+        attempt = {
+            "attempt": status.attempt,
+            "host": platform.node(),
+            "start": started,
+            "end": status.since,
+            "state": status.state,
+            "reason": status.reason,
+        }
+        with suppress(OSError):
+            self.run.append_attempt(attempt)
+        self._insist_on(status)
+
+    def _say(self, happened: Event) -> None:
+        """Append an event, unless the disk is full: how a run ends must not hang on that."""
+        with suppress(OSError):
+            append_event(self.run.worker_events, happened)
+
+    def _insist_on(self, status: Status) -> None:
+        """Write the last status; on a full disk try again for a while."""
+        deadline = time.monotonic() + ENDING_DEADLINE_S
+        while True:
+            try:
+                self.run.write_status(status)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
+            else:
+                return
 
 
 def _refuse(sentence: str) -> int:
@@ -179,6 +205,14 @@ def _processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _gpus(run: RunFolder) -> list[str]:
+    """Return the names of the GPUs here; none where they cannot be asked."""
+    try:
+        return [gpu.name for gpu in probe_local(run.path).gpus or ()]
+    except HostError:
+        return []
 
 
 def _threads() -> int:

@@ -158,7 +158,9 @@ class Rlmaster:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 ours = mark in (folder / "environ").read_bytes()
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (
+                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
             except OSError:
                 continue
             if ours and part_of_command in command:

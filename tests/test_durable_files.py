@@ -1,4 +1,5 @@
 import json
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from rlmaster.durable_files import (
     read_json,
     read_lines,
     seconds_since,
+    sync_tree,
     utc_now,
     write_atomically,
     write_json,
@@ -159,10 +161,28 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, mo
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_other_accounts_may_read_what_is_written(tmp_path):
-    write_atomically(tmp_path / "config.json", "{}", durable=True)
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read_what_is_written(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "config.json", "{}", durable=True)
+    finally:
+        os.umask(before)
 
-    assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "config.json").stat().st_mode & 0o777 == mode
+
+
+def test_every_file_and_folder_of_a_tree_is_synced(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").touch()
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+    )
+
+    sync_tree(tmp_path)
+
+    assert sorted(synced) == [str(tmp_path), str(tmp_path / "inner"), str(tmp_path / "inner/file")]
 
 
 @given(lines)

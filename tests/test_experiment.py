@@ -1,15 +1,16 @@
 import json
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from rlmaster.errors import SpecificationError
 from rlmaster.experiment import (
     Atari,
     Autoencoder,
+    Embedder,
     EmbedderTraining,
     Experiment,
     RandomFrames,
@@ -165,6 +166,42 @@ def test_defaults_leave_only_what_has_none():
     assert defaults["environment"] == Atari(game="Breakout").to_data()
     assert defaults["embedder"]["latent_dim"] == 256
     assert (defaults["seed"], defaults["tags"], defaults["name"]) == (1, [], "x")
+
+
+class Deep(Embedder):
+    """An embedder with a required field, and fields that must fit together."""
+
+    builds: ClassVar[str] = "nowhere:DeepNetwork"
+
+    depth: int
+    """Layers."""
+    width: int = 8
+    """Size of a layer, a multiple of the depth."""
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.width % self.depth:
+            raise ValueError("the width must be a multiple of the depth")
+        return self
+
+
+def test_defaults_keep_what_is_required_and_need_not_fit_together():
+    embedder = Deep(latent_dim=5, depth=3, width=9)
+    experiment = Experiment(name="x", environment=Atari(game="Pong"), embedder=embedder)
+
+    defaults = experiment.defaults()["embedder"]
+
+    kind = f"{Deep.__module__}:Deep"
+    assert defaults == {"type": kind, "latent_dim": 256, "depth": 3, "width": 8}
+
+
+@pytest.mark.parametrize("channels", [(0, 8, 8), (8, -3, 8), (8, 8, 4097), (8, 8, 10**9)])
+def test_channels_out_of_range_are_refused_with_the_range(channels):
+    with pytest.raises(SpecificationError, match="at least 1 and at most 4096") as caught:
+        Autoencoder(channels=channels)
+
+    (problem,) = caught.value.problems
+    assert problem.field.startswith("channels.")
 
 
 def test_parts_are_not_shared_between_kinds():

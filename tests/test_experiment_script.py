@@ -6,7 +6,7 @@ from waiting import wait_until
 
 from rlmaster import experiment_script
 from rlmaster.errors import ScriptError, SpecificationError
-from rlmaster.experiment import Atari, Experiment
+from rlmaster.experiment import Atari, Embedder, Experiment
 from rlmaster.experiment_script import describe_experiment, describe_script
 
 GOOD = """\
@@ -99,6 +99,7 @@ def test_a_script_may_define_the_embedder_it_uses_and_import_its_neighbours(scri
         "from rlmaster import Atari, Embedder, Experiment\n"
         "class Mine(Embedder):\n"
         '    """A small one."""\n'
+        '    builds = "neighbour:Network"\n'
         "experiment = Experiment(\n"
         '    name="x", environment=Atari(game="Pong"), embedder=Mine(latent_dim=LATENT_DIM)\n'
         ")\n"
@@ -152,6 +153,51 @@ def test_of_several_experiments_one_must_be_called_experiment(script):
 
     assert "there are 2 experiments in it (a, b)" in error_of(script(two))
     assert describe_script(script(f"{two}experiment = b\n")).experiment["name"] == "y"
+
+
+SEVERAL = """\
+from rlmaster import Atari, Experiment
+pong = Experiment(name="p", environment=Atari(game="Pong"))
+breakout = Experiment(name="b", environment=Atari(game="Breakout"))
+seeds = [1, 2]
+"""
+
+
+def test_one_of_several_experiments_can_be_chosen_by_name(script):
+    found = describe_script(script(SEVERAL), ["seed=2"], "breakout")
+
+    assert (found.experiment["name"], found.experiment["seed"]) == ("b", 2)
+    assert describe_script(script(f"{SEVERAL}experiment = pong\n"), name="breakout").title == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("brekout", "did you mean breakout?"),
+        ("seeds", "there are pong, breakout"),
+        ("experiment", "there are pong, breakout"),
+    ],
+)
+def test_a_name_that_no_experiment_has_is_refused(script, name, hint):
+    with pytest.raises(ScriptError) as caught:
+        describe_script(script(SEVERAL), name=name)
+
+    assert f"no experiment called {name!r} in it; {hint}" in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["__main__", "function"])
+def test_a_class_that_no_run_could_import_is_refused(place):
+    class Mine(Embedder):
+        builds = "mine:Network"
+
+    if place == "__main__":
+        Mine.__module__, Mine.__qualname__ = "__main__", "Mine"
+    experiment = Experiment(name="x", environment=Atari(game="Pong"), embedder=Mine())
+
+    with pytest.raises(SpecificationError, match="file beside the experiment script") as caught:
+        describe_experiment(experiment)
+
+    assert [problem.field for problem in caught.value.problems] == ["embedder"]
 
 
 def test_an_exception_is_shown_with_the_scripts_own_line(script):

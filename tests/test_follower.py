@@ -1,3 +1,4 @@
+import platform
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from rlmaster.events import Event, append_event, event
 from rlmaster.follower import Follower, announce, finish, mark_if_lost
 from rlmaster.notify import Delivery
 from rlmaster.run_folder import Progress, RunFolder, State, Status
-from rlmaster.run_lock import RunLock
+from rlmaster.run_lock import RunLock, boot_id
 
 
 @pytest.fixture
@@ -21,8 +22,14 @@ def run(tmp_path, own_locks) -> RunFolder:
         digests={},
         differs_from_default=[],
     )
-    made.write_status(Status(State.RUNNING, attempt=1))
+    made.write_status(here(State.RUNNING))
     return made
+
+
+def here(state: State, **changes: str) -> Status:
+    """Return the status that a worker on this computer would have written."""
+    where = {"host": platform.node(), "boot_id": boot_id(), **changes}
+    return Status(state, attempt=1, **where)
 
 
 @pytest.fixture
@@ -64,6 +71,41 @@ def test_a_run_whose_worker_lives_is_not_lost(run):
     assert run.status().state is State.RUNNING
 
 
+def test_a_lock_where_the_worker_said_it_is_keeps_a_run_alive(run, tmp_path):
+    elsewhere = RunLock(run.id, tmp_path / "elsewhere.lock")
+    assert elsewhere.take()
+    run.write_status(here(State.RUNNING, lock=str(elsewhere.path)))
+    assert mark_if_lost(run).state is State.RUNNING
+    elsewhere.close()
+    assert mark_if_lost(run).state is State.LOST
+
+
+def test_a_run_of_another_computer_is_not_judged_here(run):
+    run.write_status(here(State.RUNNING, host="somewhere-else"))
+    assert mark_if_lost(run).state is State.RUNNING
+
+
+def test_a_run_from_before_the_restart_is_lost(run):
+    run.write_status(here(State.RUNNING, boot_id="an-earlier-one"))
+    assert mark_if_lost(run).state is State.LOST
+    assert "restarted" in run.status().reason
+
+
+def test_a_run_that_was_never_started_fails_after_a_while(run):
+    run.status_file.unlink()
+    assert mark_if_lost(run).state is State.PREPARED
+    old = RunFolder(run.path.with_name("20200101-000000-abcdef"))
+    run.path.rename(old.path)
+    assert mark_if_lost(old).state is State.FAILED
+    assert "never started" in old.status().reason
+
+
+def test_who_follows_a_lost_run_is_told(run):
+    (told,) = Follower(run).look().events
+    assert told.kind == "lost"
+    assert "killed" in told.message
+
+
 @pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
 def test_only_a_run_that_claims_to_run_can_be_lost(run, state):
     run.write_status(Status(state, attempt=1))
@@ -73,7 +115,7 @@ def test_only_a_run_that_claims_to_run_can_be_lost(run, state):
 
 def test_a_run_that_ends_between_two_looks_is_not_lost(run, monkeypatch):
     ended = Status(State.COMPLETED, attempt=1)
-    seen = iter([run.status(), ended])
+    seen = iter([run.status(), ended, ended])
     monkeypatch.setattr(run, "status", lambda: next(seen))
 
     assert mark_if_lost(run) == ended
@@ -158,6 +200,14 @@ def test_an_event_is_announced_once_whoever_follows(run, tmp_path, notices):
         "Why: Because.",
         f"Look: rlmaster follow {run.short_id}",
     ]
+
+
+def test_what_nobody_could_be_told_is_left_for_who_has_a_desktop(run, tmp_path, monkeypatch):
+    finished = [event("finished", "training finished", 9)]
+    monkeypatch.setattr(follower, "notify_desktop", lambda *_: Delivery(False, "no desktop"))
+    assert announce(run, tmp_path / "runs", finished) == [Delivery(False, "no desktop")]
+    monkeypatch.setattr(follower, "notify_desktop", lambda *_: Delivery(True))
+    assert announce(run, tmp_path / "runs", finished) == [Delivery(True)]
 
 
 @pytest.mark.parametrize("kind", ["finished", "failed", "stopped", "lost", "diverged"])

@@ -162,7 +162,7 @@ def test_an_event_is_claimed_once_however_many_ask(tmp_path):
             pool.map(lambda _n: claim_announcement(tmp_path, "run", "finished-9"), range(20))
         )
 
-    assert answers.count(True) == 1
+    assert len(answers) - answers.count(None) == 1
     assert claim_announcement(tmp_path, "run", "finished-10")
     assert claim_announcement(tmp_path, "another", "finished-9")
 

@@ -32,6 +32,15 @@ def test_the_environment_may_choose_the_project(project, tmp_path, monkeypatch):
     assert Project.containing(tmp_path).root == project
 
 
+@pytest.mark.parametrize("chosen", ["/nope", "~nosuchperson/x", "."])
+def test_a_chosen_project_that_is_none_is_refused(project, tmp_path, monkeypatch, chosen):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RLMASTER_PROJECT", chosen)
+
+    with pytest.raises(ProjectError, match=f"RLMASTER_PROJECT is {chosen}, which is no RLmaster"):
+        Project.containing(project)
+
+
 def test_outside_a_project_the_error_says_how_to_get_into_one(tmp_path):
     with pytest.raises(ProjectError, match="RLMASTER_PROJECT"):
         Project.containing(tmp_path)
@@ -59,6 +68,14 @@ def test_a_name_works_anywhere_in_the_project_and_a_path_from_anywhere(project, 
 
     assert find_script("tiny", project / "experiments") == script
     assert find_script(str(script), tmp_path) == script
+
+
+def test_a_path_may_begin_with_home(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(project))
+
+    assert find_script("~/experiments/tiny.py", tmp_path) == project / "experiments" / "tiny.py"
+    with pytest.raises(ProjectError, match=r"no experiment script '~nosuchperson/tiny\.py'"):
+        find_script("~nosuchperson/tiny.py", project)
 
 
 def test_an_unknown_script_is_refused_with_near_matches_or_all_there_are(project):

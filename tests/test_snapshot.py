@@ -1,6 +1,8 @@
 import hashlib
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +115,130 @@ def test_what_git_ignores_is_left_and_what_it_does_not_know_yet_is_taken(git_pro
         "experiments/tiny.py",
         "new.py",
     }
+
+
+def test_what_git_tracks_is_code_whatever_its_folder_is_called(project, request):
+    for name in ("build/a.py", "shared/runs/b.py", "runs/tracked.py", "shared/__pycache__/c.pyc"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+    request.getfixturevalue("git_project")
+
+    taken = take_snapshot(Project(project))
+
+    assert names(taken) == {"experiments/tiny.py", "build/a.py", "shared/runs/b.py"}
+    assert taken.left_out == []
+
+
+def test_outside_git_folders_that_are_passed_over_are_named(project):
+    for name in ("build/a.py", "shared/runs/b.py", ".hidden/c.py"):
+        (project / name).parent.mkdir(parents=True)
+        (project / name).touch()
+
+    taken = take_snapshot(Project(project))
+
+    assert names(taken) == {"experiments/tiny.py"}
+    assert taken.left_out == ["build", "shared/runs"]
+
+
+def test_a_submodule_is_named(git_project):
+    add = ["git", "-C", str(git_project), "-c", "protocol.file.allow=always", "submodule", "add"]
+    subprocess.run([*add, str(git_project), "sub"], check=True, capture_output=True)
+
+    assert take_snapshot(Project(git_project)).left_out == ["sub"]
+
+
+def test_links_are_followed_inside_the_project_and_else_named(code, tmp_path):
+    (tmp_path / "outside.py").write_text("secret")
+    root = code.root
+    for link, target in {
+        "inside.py": "shared/part.py",
+        "outside.py": tmp_path / "outside.py",
+        "folder": "shared",
+        "nowhere.py": "missing.py",
+        "circle.py": "circle.py",
+        "hosts.py": "hosts.toml",
+        "log.py": "runs/old/log.txt",
+    }.items():
+        (root / link).symlink_to(target)
+    os.mkfifo(root / "pipe")
+
+    taken = take_snapshot(code)
+
+    assert (taken.folder / "inside.py").read_text() == "y = 2\n"
+    assert not (taken.folder / "inside.py").is_symlink()
+    named = ["circle.py", "folder", "hosts.py", "log.py", "nowhere.py", "outside.py"]
+    assert [name for name in taken.left_out if name != "pipe"] == named  # git lists no pipes
+    assert not names(taken) & {*named, "pipe"}
+
+
+DENIED = PermissionError(13, "Permission denied")
+VANISHED = FileNotFoundError(2, "No such file")
+
+
+@pytest.mark.parametrize(
+    ("function", "error"), [("read_bytes", DENIED), ("read_bytes", VANISHED), ("lstat", DENIED)]
+)
+def test_a_file_that_cannot_be_read_is_named(code, monkeypatch, function, error):
+    whole = getattr(Path, function)
+
+    def fail(path, *arguments):
+        if path.name == "part.py":
+            raise error
+        return whole(path, *arguments)
+
+    monkeypatch.setattr(Path, function, fail)
+
+    with pytest.raises(LaunchError, match=rf"shared/part\.py cannot be read .*{error.strerror}"):
+        take_snapshot(code)
+
+
+def test_a_folder_that_cannot_be_read_is_named(project, monkeypatch):
+    real = os.scandir
+
+    def fail(path):
+        if str(path).endswith("experiments"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+
+    with pytest.raises(LaunchError, match="experiments cannot be read"):
+        take_snapshot(Project(project))
+
+
+def test_a_name_that_is_no_utf8_is_kept_as_it_is(code):
+    for name in (b"bad\xff.py", b"link\xff.py"):
+        path = Path(os.fsdecode(os.fsencode(code.root) + b"/" + name))
+        path.write_text("z = 3\n") if b"bad" in name else path.symlink_to("/nowhere")
+
+    taken = take_snapshot(code)
+
+    assert os.fsdecode(b"bad\xff.py") in names(taken)
+    assert taken.left_out == ["link\ufffd.py"]
+
+
+def test_the_package_comes_along_from_an_environment_inside_the_project(project, monkeypatch):
+    package = project / ".venv" / "rlmaster"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("installed = True\n")
+    monkeypatch.setattr(snapshot, "PACKAGE", package)
+
+    taken = take_snapshot(Project(project))
+
+    assert (taken.folder / "rlmaster" / "__init__.py").read_text() == "installed = True\n"
+
+
+def test_a_copy_is_on_disk_before_it_has_its_name(code, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        snapshot, "sync_tree", lambda folder: synced.append(folder.resolve(strict=True))
+    )
+
+    taken = take_snapshot(code)
+
+    (partial,) = synced
+    assert partial.parent == taken.folder.parent
+    assert not partial.exists()
 
 
 def test_a_large_file_is_left_out_and_named(code, monkeypatch):

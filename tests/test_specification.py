@@ -151,6 +151,14 @@ def test_a_type_that_names_no_part_is_a_problem_of_its_field(name):
     assert set(problems_of(Experiment.from_data, data)) == {"embedder"}
 
 
+def test_a_part_must_name_what_it_builds():
+    assert "builds: ClassVar[str]" in problems_of(Embedder)[""]
+    for bare in ({"type": "rlmaster.experiment:Embedder"}, {"latent_dim": 3}):
+        problems = problems_of(Experiment.from_data, {**EXPERIMENT.to_data(), "embedder": bare})
+        assert list(problems) == ["embedder"]
+        assert problems["embedder"].startswith("Embedder does not name what it builds")
+
+
 def test_a_part_of_another_kind_is_refused():
     data = EXPERIMENT.to_data()
     data["embedder"] = data["frames"]
@@ -270,6 +278,10 @@ def test_differing_fields_are_dotted_and_in_order():
 def test_allowed_values_are_words():
     assert allowed_values(Embedder, "latent_dim") == (
         "a whole number, at least 1 and at most 65536 (default 256)"
+    )
+    assert allowed_values(Autoencoder, "channels") == (
+        "a list such as [32, 64], with at least this many items: 3, each a whole number, "
+        "at least 1 and at most 4096 (default [32, 64, 64])"
     )
     assert allowed_values(Atari, "protocol") == (
         'one of machado2018, classic, atari_100k (default "machado2018")'

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rlmaster.experiment import Atari, Experiment
-from rlmaster.run_folder import Progress, RunFolder, State, Status
+from rlmaster.run_folder import Progress, RunFolder, State, Status, list_runs
 from rlmaster.specification import with_overrides
 from rlmaster.standing import compare, standing_sentence
 
@@ -98,3 +98,12 @@ def test_a_sentence_once_written_never_changes(completed, tmp_path):
     )
 
     assert standing_sentence(run, tmp_path) == sentence
+
+
+def test_a_damaged_neighbour_spoils_nothing(completed, tmp_path):
+    for value in (2.0, 3.0, 4.0, 5.0, 6.0):
+        completed(value)
+    damaged = list_runs(tmp_path)
+    damaged[0].config_file.write_text("{")
+    damaged[1].progress_file.write_text('{"result": []}')
+    assert standing_sentence(completed(1.0), tmp_path) == "best so far of 4 comparable runs"

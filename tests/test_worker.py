@@ -8,8 +8,9 @@ from rlmaster.events import read_events
 from rlmaster.experiment import Experiment
 from rlmaster.experiment_script import describe_script
 from rlmaster.follower import mark_if_lost
-from rlmaster.run_folder import RunFolder, State
+from rlmaster.run_folder import RunFolder, State, Status
 from rlmaster.run_lock import is_locked
+from rlmaster.worker import Worker
 
 ENDLESS = [
     "frames.steps=200",
@@ -184,3 +185,26 @@ def test_a_run_that_has_finished_says_how_it_went(finished_run):
     assert Experiment.from_data(run.config()).seed == 7
     (attempt,) = run.attempts()
     assert attempt["state"] == "completed"
+
+
+def test_the_ending_is_written_once_the_disk_has_room_again(own_locks, tmp_path, monkeypatch):
+    folder = RunFolder.create(
+        tmp_path,
+        config={"name": "full"},
+        rationale="to test",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+    write, refusals = folder.write_status, iter([True, True, False])
+
+    def full_at_first(status: Status) -> None:
+        if next(refusals):
+            raise OSError(28, "No space left on device")
+        write(status)
+
+    monkeypatch.setattr(folder, "write_status", full_at_first)
+    monkeypatch.setattr(folder, "append_attempt", lambda _attempt: (_ for _ in ()).throw(OSError))
+    running = Status(State.RUNNING, attempt=1)
+    Worker(folder)._record_ending(running.enter(State.COMPLETED, exit_code=0), started="")
+    assert folder.status().state is State.COMPLETED

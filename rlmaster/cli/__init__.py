@@ -54,3 +54,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be read
+        say(f"{error.filename or 'the computer'}: {error.strerror or error}")
+        sys.exit(1)

@@ -1,8 +1,12 @@
 """`rlmaster follow` and `rlmaster report`: watch a run, and make what is made of it afterwards."""
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +38,10 @@ def follow_command(
 ) -> None:
     """Watch a run until it ends, then make its report. Ctrl-C stops watching, not the run."""
     folder, runs = _find(run)
-    raise typer.Exit(follow_to_the_end(folder, runs, quiet=quiet))
+    if quiet:
+        with alone(runs, folder.id) as is_alone:
+            raise typer.Exit(follow_to_the_end(folder, runs, quiet=True) if is_alone else 0)
+    raise typer.Exit(follow_to_the_end(folder, runs, quiet=False))
 
 
 def report_command(
@@ -49,18 +56,17 @@ def report_command(
     if as_json:
         files = {"tex": ending.tex, "pdf": ending.pdf}
         answer_json({**{k: str(v) if v else None for k, v in files.items()}, "note": ending.note})
-        return
-    if ending.note:
-        say(ending.note)
-    answer(str(ending.pdf or ending.tex or ""))
+    else:
+        say(ending.note or "the report is made")
+        answer(str(ending.pdf or ending.tex or ""))
+    raise typer.Exit(0 if ending.tex else 1)
 
 
 def _find(run: str) -> "tuple[RunFolder, Path]":
     from rlmaster.project import Project
-    from rlmaster.run_folder import RunFolder, find_run
+    from rlmaster.run_folder import find_run, run_at
 
-    folder = RunFolder(Path(run).expanduser().resolve())
-    if folder.exists():
+    if folder := run_at(run):
         return folder, folder.path.parent.parent
     runs = Project.containing(Path.cwd()).runs
     return find_run(run, runs), runs
@@ -75,6 +81,8 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         quiet: Whether nothing is shown until the run has ended.
     """
     endings: list[Event] = []
+    for closing in (signal.SIGHUP, signal.SIGTERM):  # a closed window is like Ctrl-C
+        signal.signal(closing, signal.default_int_handler)
     try:  # imports included: they take a moment in which somebody may press Ctrl-C
         from rlmaster.cli.progress import shown
         from rlmaster.follower import Follower, announce, finish
@@ -91,11 +99,26 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
             ending = finish(run, runs)
     except KeyboardInterrupt:
         leave_a_follower(run)
-        say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
+        with suppress(OSError):  # the terminal may be gone
+            say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
         return INTERRUPTED
     announce(run, runs, endings, ending.standing)
     _sum_up(run, ending)
     return 0 if status.state is State.COMPLETED else 1
+
+
+@contextmanager
+def alone(runs: Path, run_id: str) -> Generator[bool]:
+    """Tell whether no other quiet follower of a run lives; several would each make its report."""
+    folder = runs / ".state" / "followers"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{run_id}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def leave_a_follower(run: "RunFolder") -> None:
@@ -121,8 +144,7 @@ def _sum_up(run: "RunFolder", ending: "Ending") -> None:
         say(f"Standing: {ending.standing}" if ending.standing else "")
     else:
         say(f"the run {status.state}: {status.reason}")
-        log = run.log_file.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        say("\n".join(f"  | {line}" for line in log))
+        say("\n".join(f"  | {line}" for line in run.last_log_lines(LAST_LINES)))
     previews = run.preview_files()
     made = {
         "run folder": run.path,

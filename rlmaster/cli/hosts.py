@@ -1,7 +1,7 @@
 """`rlmaster hosts`, and the choice of a host for a launch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,19 +20,18 @@ def hosts_command(
 
     Each with its load as it is now, and why it ranks where it does.
     """
+    from rlmaster.hosts.inventory import read_inventory
     from rlmaster.project import Project
 
-    ranking = rank_hosts(Project.containing(Path.cwd()))
+    project = Project.containing(Path.cwd())
+    ranking = rank_hosts(project)
     if as_json:
-        answer_json({"hosts": [_row(ranked) for ranked in ranking]})
+        kinds = {host.name: host.kind for host in read_inventory(project.hosts_file).hosts}
+        rows = [{"name": r.host, "kind": kinds[r.host], **r.to_data()} for r in ranking]
+        answer_json({"hosts": rows})
         return
     for ranked in ranking:
         answer(describe(ranked))
-
-
-def _row(ranked: "Ranked") -> dict[str, Any]:
-    data = ranked.to_data()
-    return {"name": data.pop("host"), **data}
 
 
 def describe(ranked: "Ranked") -> str:

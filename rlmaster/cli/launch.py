@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlmaster.cli.terminal import answer_json, is_interactive, say
-from rlmaster.errors import UsageError
+from rlmaster.errors import HostError, InventoryError, UsageError
 
 if TYPE_CHECKING:
     from rlmaster.experiment import Experiment
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
 
 
-def launch_command(
+def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     script: Annotated[
         str,
         typer.Argument(
@@ -32,6 +32,12 @@ def launch_command(
         list[str] | None,
         typer.Option(
             "--set", metavar="FIELD=VALUE", help="Change a field, such as training.updates=500."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--experiment", metavar="NAME", help="Which one, where the script has several."
         ),
     ] = None,
     rationale: Annotated[
@@ -58,14 +64,17 @@ def launch_command(
     """Start an experiment: say why, pick a computer, watch it."""
     from rlmaster.cli.follow import INTERRUPTED, follow_to_the_end, leave_a_follower
     from rlmaster.experiment_script import describe_script
+    from rlmaster.hosts.inventory import read_inventory
     from rlmaster.launcher import launch
     from rlmaster.project import Project, find_script
 
     path = find_script(script, Path.cwd())
     project = Project.containing(path)
     may_ask = is_interactive() and not yes
-    description = describe_script(path, overrides or ())
+    if host not in (None, "auto"):
+        read_inventory(project.hosts_file).find(host)  # before anybody writes why
     reason = _read_rationale(rationale, rationale_file)
+    description = describe_script(path, overrides or (), name)
     if reason is None:
         reason = _ask_rationale(description) if may_ask else _missing_rationale()
     choice = _choose_host(project, host, yes, may_ask)
@@ -137,10 +146,10 @@ def _ask_rationale(description: "ScriptDescription") -> str:
 def _edit() -> str:
     """Let the person write in their editor."""
     with tempfile.NamedTemporaryFile("r", suffix=".md", prefix="rationale-") as file:
-        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
         try:
+            editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
             subprocess.run([*editor, file.name], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             say(f"the editor could not be used ({error}); write the reason here instead")
         return Path(file.name).read_text(errors="replace")
 
@@ -160,14 +169,19 @@ def _choose_host(project: "Project", name: str | None, yes: bool, may_ask: bool)
     say(f"\n  auto: the best of these, now {ranking[0].host}")
     for ranked in ranking:
         say(f"  {describe(ranked)}")
-    wanted: str = typer.prompt("Where does it run?", default="auto", err=True)
-    return choose_host(project, wanted, ranking)
+    while True:
+        wanted: str = typer.prompt("Where does it run?", default="auto", err=True)
+        try:
+            return choose_host(project, wanted, ranking)
+        except (InventoryError, HostError) as error:
+            say(str(error))
 
 
 def launch(experiment: "Experiment", **options: Any) -> "RunFolder | None":
     """Launch an experiment from its own script, or from a notebook.
 
-    In a script it takes the script's command line, exactly as `rlmaster launch SCRIPT` does. With
+    In a script it takes the script's command line, exactly as `rlmaster launch SCRIPT` does; the
+    experiment must have a name there, since the script is read once more for the launch. With
     options it starts the run with them and returns its folder at once.
 
     Args:
@@ -180,13 +194,28 @@ def launch(experiment: "Experiment", **options: Any) -> "RunFolder | None":
     """
     if options:
         return _launch_from_notebook(experiment, **options)
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    if script is None:
-        _missing_rationale()
+    script = sys.modules["__main__"]
+    file = getattr(script, "__file__", None)
+    if file is None:
+        raise UsageError('say why the run is made: launch(experiment, rationale="...")')
+    names = [name for name, value in vars(script).items() if value is experiment]
+    if not names:
+        raise UsageError(
+            "the experiment that is launched needs a name in its script, such as "
+            "`experiment = Experiment(...)`"
+        )
     from rlmaster.cli import main
 
-    sys.argv = ["rlmaster", "launch", str(script), *sys.argv[1:]]
-    return main()
+    options_given = sys.argv[1:]
+    sys.argv = ["rlmaster", "launch", str(file), "--experiment", names[0], *options_given]
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    finally:
+        sys.argv = [str(file), *options_given]
+    return None
 
 
 def _launch_from_notebook(

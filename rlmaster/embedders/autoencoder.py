@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rlmaster.embedders.base import BaseEmbedder, EmbedderLoss, FrameBatch, Preview, unit_interval
+from rlmaster.embedders.foreground import foreground, median_background
 from rlmaster.experiment import Autoencoder
 from rlmaster.networks import FRAME_SIZE, FrameDecoder, NatureEncoder
 
-FOREGROUND_CONTRAST = 10 / 255
-"""How far a pixel must be from the background to count as foreground."""
 INPUT_GAIN = 4.0
 """Brings differences from the background, mostly under 0.5, to the scale weights start at."""
 
@@ -41,7 +40,7 @@ class AutoencoderEmbedder(BaseEmbedder):
 
     def prepare(self, frames: Tensor) -> None:
         """Take the median of training frames as the background."""
-        self.background.copy_(unit_interval(frames).median(dim=0, keepdim=True).values)
+        self.background.copy_(median_background(frames))
 
     def embed(self, observation: Tensor) -> Tensor:
         """Return the latent `(B, L)` of the newest frame of an observation."""
@@ -53,17 +52,13 @@ class AutoencoderEmbedder(BaseEmbedder):
         drawn = self._draw(target).float()
         error = drawn - target
         error = error.abs() if self.specification.loss == "absolute_error" else error.square()
-        weight = 1 + self.specification.foreground_weight * self.foreground(target)
+        weight = 1 + self.specification.foreground_weight * foreground(target, self.background)
         return EmbedderLoss((weight * error).mean())
 
     def preview(self, batch: FrameBatch) -> Preview:
         """Return the frame and its reconstruction."""
         target = unit_interval(batch.frames)
         return Preview(target, self._draw(target).float().clamp(0, 1))
-
-    def foreground(self, frames: Tensor) -> Tensor:
-        """Return 1 where frames `(B, 1, 84, 84)` in [0, 1] differ from the background, else 0."""
-        return ((frames - self.background).abs() > FOREGROUND_CONTRAST).float()
 
     def _encode(self, frames: Tensor) -> Tensor:
         return self.normalise(self.encoder((frames - self.background) * INPUT_GAIN))

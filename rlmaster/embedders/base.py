@@ -4,12 +4,15 @@ Shapes: B batch, S frames in a row, H height, W width, L latent.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
+from rlmaster.errors import TrainingError
 from rlmaster.experiment import Embedder, Experiment
 from rlmaster.specification import resolve
 
@@ -19,7 +22,7 @@ class FrameBatch:
     """Frames as the replay stores them."""
 
     frames: Tensor
-    """`(B, S, H, W)`, uint8, oldest first."""
+    """`(B, 1, H, W)`, uint8."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,6 @@ class Keeper(Protocol):
 class BaseEmbedder(nn.Module, ABC):
     """Turns observations into latents; subclasses say how, and what they learn from."""
 
-    frames_needed: ClassVar[int] = 1
-    """S: how many frames in a row a batch must have."""
-
     def __init__(self, latent_dim: int) -> None:
         """Keep the size of the latent, L."""
         super().__init__()
@@ -83,9 +83,32 @@ class BaseEmbedder(nn.Module, ABC):
 
 
 def build_embedder(experiment: Experiment) -> BaseEmbedder:
-    """Build the module that the experiment's embedder names, with random weights."""
+    """Build the module that the experiment's embedder names, with random weights.
+
+    Raises:
+        TrainingError: If there is no such class.
+    """
     specification: Embedder = experiment.embedder
-    return resolve(specification.builds)(specification)
+    try:
+        module = resolve(specification.builds)
+    except ValueError as error:
+        raise TrainingError(f"embedder.builds: {error}") from error
+    return module(specification)
+
+
+@contextmanager
+def undisturbed(embedder: BaseEmbedder) -> Iterator[None]:
+    """Look at an embedder in evaluation mode; its training then goes on as if nobody had."""
+    modes = [(module, module.training) for module in embedder.modules()]
+    device = next(embedder.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    embedder.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def unit_interval(frames: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class FrameDataset(Dataset[Tensor]):
         return len(self._indices)
 
     def __getitem__(self, position: int) -> Tensor:
-        """Return one frame after the transform."""
-        frame = self._store.frames_at(self._indices[position : position + 1])[0]
+        """Return one frame after the transform; -1 is the last."""
+        frame = self._store.frames_at(self._indices[[position]])[0]
         pixels = frame.to(torch.float32).div_(255)
         return pixels if self._transform is None else self._transform(pixels)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -37,29 +38,40 @@ def main(path: Path) -> int:
     """Train, and return the exit code."""
     run = RunFolder(path)
     recording = Recording(run)
-    try:
-        sys.path += map(str, run.code_paths())  # where the user's own embedders are
-        experiment = Experiment.from_data(run.config())
-        training = EmbedderTraining(experiment, run, recording)
+    exit_code, told = 0, None
+    for work in (lambda: _train(run, recording), recording.close):
+        try:
+            work()
+        except StopRequested:
+            exit_code = STOPPED_EXIT_CODE
+        except Exception as error:  # whatever it is, the recording must still be closed
+            if error is not told:
+                _log(_told(error))
+            exit_code, told = exit_code or 1, error
+    return exit_code
 
-        def request_stop(_number: int, _frame: FrameType | None) -> None:
-            training.stop_requested = True
 
-        signal.signal(signal.SIGTERM, request_stop)
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # a Ctrl-C in the worker's terminal is the worker's
-        _end_with_the_worker()
-        _log(f"training {experiment.name} in process {os.getpid()}")
-        training.execute()
-    except StopRequested:
-        return STOPPED_EXIT_CODE
-    except RlmasterError as error:
-        _log(str(error))
-        return 1
-    finally:
-        recording.close()
-    return 0
+def _train(run: RunFolder, recording: Recording) -> None:
+    sys.path += map(str, run.code_paths())  # where the user's own embedders are
+    experiment = Experiment.from_data(run.config())
+    training = EmbedderTraining(experiment, run, recording)
+
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
+        training.stop_requested = True
+
+    signal.signal(signal.SIGTERM, request_stop)
+    # A Ctrl-C in the worker's terminal is the worker's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_the_worker()
+    _log(f"training {experiment.name} in process {os.getpid()}")
+    training.execute()
+
+
+def _told(error: Exception) -> str:
+    """Return the sentence of an error that can be understood without its traceback."""
+    if isinstance(error, RlmasterError | OSError):
+        return str(error) or repr(error)
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """Checkpoints: networks, optimiser, random states and counters, whole or not there at all.
 
-A checkpoint is written beside, checksummed, and renamed into place; the one before it stays until
-then. Networks are safetensors, the rest is loaded with `weights_only=True`: a pickle is never run.
+A checkpoint is written beside, checksummed, and renamed to a name that was free; `best.json` is
+then pointed at it if it is the best. Whenever process or power end, those before are whole.
+Networks are safetensors, the rest is loaded with `weights_only=True`: a pickle is never run.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from rlmaster.errors import RunFolderError
 NETWORKS = "networks.safetensors"
 STATE = "state.pt"
 MANIFEST = "manifest.json"
-BEST = "best"
+BEST_POINTER = "best.json"
+"""Beside the checkpoints: `{"checkpoint": NAME}`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def capture(
         {
             "optimiser": _copy_nested(optimiser.state_dict()),
             "torch_random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "counters": json.dumps(dict(counters)),
         },
     )
@@ -60,35 +65,52 @@ def numpy_state(generator: np.random.Generator) -> dict[str, Any]:
     return dict(generator.bit_generator.state)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, name: str | None = None) -> Path:
-    """Write a checkpoint into a run's `checkpoints` folder and return where it is.
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into a run's `checkpoints` folder and return where it is."""
+    return _write(folder, checkpoint, f"update-{checkpoint.step:09d}")
 
-    Args:
-        folder: The run's `checkpoints`.
-        checkpoint: What `capture` gave.
-        name: `best`, or nothing for one named by its step.
+
+def write_best(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write the best checkpoint so far and return where it is.
+
+    The one before stays until the next, since a reader may just have been pointed at it.
     """
-    final = folder / (name or f"update-{checkpoint.step:09d}")
+    before = _best_name(folder)
+    path = _write(folder, checkpoint, f"best-{checkpoint.step:09d}")
+    write_json(folder / BEST_POINTER, {"checkpoint": path.name}, durable=True)
+    for old in folder.glob("best-*"):
+        if old.name not in (path.name, before):
+            shutil.rmtree(old)
+    return path
+
+
+def _write(folder: Path, checkpoint: Checkpoint, name: str) -> Path:
+    for left_behind in folder.glob(".partial-*"):  # by a process that was killed
+        shutil.rmtree(left_behind)
+    final = _free(folder / name)
     partial = folder / f".partial-{final.name}"
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_file(checkpoint.networks, partial / NETWORKS)
     torch.save(checkpoint.state, partial / STATE)
     checksums = {file: _sha256(partial / file) for file in (NETWORKS, STATE)}
+    for file in checksums:
+        _sync(partial / file)
     write_json(partial / MANIFEST, {"step": checkpoint.step, "sha256": checksums}, durable=True)
-    _swap(partial, final)
+    partial.rename(final)
     sync_folder(folder)
     return final
 
 
-def _swap(partial: Path, final: Path) -> None:
-    """Put the new folder in place of an old one of that name."""
-    old = final.with_name(f".old-{final.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    partial.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+def _free(path: Path) -> Path:
+    """Return the path, or one like it where a checkpoint of that step is there already."""
+    later = (path.with_name(f"{path.name}.{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], later) if not candidate.exists())
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content survive a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -109,10 +131,16 @@ def find_checkpoint(folder: Path, which: str = "newest") -> Path:
     known = list_checkpoints(folder)
     if which == "newest" and known:
         return known[-1]
-    if (named := folder / which / MANIFEST).is_file():
-        return named.parent
+    name = _best_name(folder) if which == "best" else which
+    if name and (folder / name / MANIFEST).is_file():
+        return folder / name
     names = ", ".join([path.name for path in known][-5:]) or "none yet"
     raise RunFolderError(f"there is no checkpoint {which!r} in {folder}; there are: {names}")
+
+
+def _best_name(folder: Path) -> str:
+    """Return the name of the best checkpoint's folder, or nothing."""
+    return str((read_json(folder / BEST_POINTER) or {}).get("checkpoint", ""))
 
 
 def read_networks(path: Path) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """Training an embedder on collected frames, from the first random action to the video."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rlmaster.atari.collection import collect
 from rlmaster.atari.environment import AtariEnvironments
@@ -17,20 +18,28 @@ from rlmaster.experiment import Experiment, RandomFrames
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened, resolve
-from rlmaster.training.checkpoint import BEST, capture, numpy_state, write_checkpoint
+from rlmaster.training.checkpoint import (
+    Checkpoint,
+    capture,
+    numpy_state,
+    write_best,
+    write_checkpoint,
+)
 from rlmaster.training.divergence import DivergenceWatch
 from rlmaster.training.evaluation import BACKGROUND_FRAMES, HeldOut, Indices, evenly_chosen
 from rlmaster.training.gallery import Gallery
+from rlmaster.training.memory import require_memory
 from rlmaster.training.recording import Recording
 from rlmaster.training.results import METRIC, Results
 from rlmaster.training.schedule import evenly_spaced, growing
 from rlmaster.training.update import (
     Update,
     best_device,
+    choose_compilation,
     choose_precision,
     make_optimiser,
     make_update,
-    should_compile,
+    needs_trial,
     to_channels_last,
 )
 
@@ -70,10 +79,13 @@ class EmbedderTraining:
             TrainingError: If the experiment cannot be trained as specified.
         """
         self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
+        # First, so that nobody waits for frames to hear of a mistake in the embedder.
+        embedder = self._build()
+        require_memory(self._source().steps, self.device)
         store = self._collect()
         train, held_out = store.split_episodes(self._source().held_out_share, self._split_seed)
         train_indices = store.frame_indices(train)
-        embedder = self._build(store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
+        embedder.prepare(store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
         measured = HeldOut(store, train_indices, store.frame_indices(held_out))
         gallery = Gallery(store, held_out, embedder)
         self._train(embedder, self._batches(store, train_indices), measured, gallery)
@@ -103,11 +115,18 @@ class EmbedderTraining:
         )
         store = FrameStore(atari.num_environments, device=self.device)
         collect(environments, policy, store, source.steps, self._collected)
-        self.recording.later(lambda: store.save(self.run.replay))
+        self.recording.aside(lambda: store.save(self.run.replay))
         return store
 
     def _collected(self, steps: int, _total: int) -> None:
-        self.recording.advance(steps)
+        if self.stop_requested:
+            message = f"stopped after {steps:,} collected steps, of which nothing is kept"
+            self.recording.event("note", message)
+        self._advance(steps)
+
+    def _advance(self, done: int) -> None:
+        """Say how far a phase is in which there is nothing to keep when somebody asks to stop."""
+        self.recording.advance(done)
         if self.stop_requested:
             raise StopRequested
 
@@ -120,11 +139,10 @@ class EmbedderTraining:
 
     # ------------------------------------------------------------------------------- updates
 
-    def _build(self, training_frames: Tensor) -> BaseEmbedder:
+    def _build(self) -> BaseEmbedder:
         torch.manual_seed(self._weights_seed)
         embedder = build_embedder(self.experiment).to(self.device)
         to_channels_last(embedder)
-        embedder.prepare(training_frames)
         return embedder
 
     def _train(
@@ -153,54 +171,64 @@ class EmbedderTraining:
             if step in preview_at:
                 gallery.record(self.recording, step)
             if is_best:
-                self._keep(step, embedder, optimiser, BEST)
+                self._keep(step, embedder, optimiser, write_best)
             if step in checkpoint_at or self.stop_requested:
-                self._keep(step, embedder, optimiser)
+                self._keep(step, embedder, optimiser, write_checkpoint)
             if self.stop_requested:
                 raise StopRequested
 
     def _make_update(self, embedder: BaseEmbedder, optimiser: Any, batch: FrameBatch) -> Update:
         training = self.experiment.training
         precision = choose_precision(training.precision, self.device)
-        compiled = should_compile(embedder, training, precision, batch)
-        how = f"{'compiled' if compiled else 'eager'} {str(precision).removeprefix('torch.')}"
-        self.recording.event("note", f"updates run {how} on {self.device}")
-        return make_update(embedder, optimiser, precision, compiled=compiled)
+        if needs_trial(training):
+            self.recording.phase("compiling", 1, "trial")
+        chosen = choose_compilation(embedder, training, precision, batch)
+        how = f"{'compiled' if chosen.wanted else 'eager'} {str(precision).removeprefix('torch.')}"
+        why = f"; torch.compile does not work here ({chosen.failure})" if chosen.failure else ""
+        self.recording.event("note", f"updates run {how} on {self.device}{why}")
+        return make_update(embedder, optimiser, precision, compiled=chosen.wanted)
 
     def _updates(self, update: Update, batches: Iterator[FrameBatch]) -> Iterator[int]:
         """Do one update after the other, keep the loss curve, and yield the number of each."""
         total = self.experiment.training.updates
-        updates_per_point = max(1, total // LOSS_POINTS)
+        updates_per_point = math.ceil(total / LOSS_POINTS)
         watch = DivergenceWatch(self.recording, updates_per_point)
-        loss_sum = torch.zeros((), device=self.device)
+        loss_sum, summed = torch.zeros((), device=self.device), 0
         for step in range(1, total + 1):
-            loss_sum = loss_sum + update(next(batches))
-            if step % updates_per_point == 0:
-                loss, loss_sum = loss_sum / updates_per_point, torch.zeros_like(loss_sum)
+            loss_sum, summed = loss_sum + update(next(batches)), summed + 1
+            if summed == updates_per_point or step == total:
+                loss, loss_sum, summed = loss_sum / summed, torch.zeros_like(loss_sum), 0
                 self.recording.scalars(step, {"train/loss": loss})
                 watch.observe(step, loss)
             self.recording.advance(step)
+            if step == total:
+                self.recording.flush()  # for the watch has seen the last loss only then
             watch.check()
             yield step
 
     def _keep(
-        self, step: int, embedder: BaseEmbedder, optimiser: Any, name: str | None = None
+        self,
+        step: int,
+        embedder: BaseEmbedder,
+        optimiser: Any,
+        write: Callable[[Path, Checkpoint], Path],
     ) -> None:
         """Copy all state now; write it in the background."""
         counters = {"updates": step, "batch_order": numpy_state(self._batch_order)}
         checkpoint = capture(step, embedder, optimiser, counters)
-        self.recording.later(lambda: write_checkpoint(self.run.checkpoints, checkpoint, name))
+        self.recording.later(lambda: write(self.run.checkpoints, checkpoint))
 
     def _film(self, gallery: Gallery, held_out: list[Episode]) -> None:
-        """Make the video of whole held-out episodes."""
-        episodes = held_out[: self.experiment.recording.video_episodes]
+        """Make the video of held-out episodes, first of those that were played to their end."""
+        whole_first = sorted(held_out, key=lambda episode: not episode.ended)
+        episodes = whole_first[: self.experiment.recording.video_episodes]
         if not episodes:
             return
         self.recording.phase("rendering", sum(map(len, episodes)), "frames")
         try:
-            gallery.film(self.run.videos / "held_out.mp4", episodes, self.recording.advance)
+            gallery.film(self.run.videos / "held_out.mp4", episodes, self._advance)
         except TrainingError as error:
-            self.recording.event("note", str(error))
+            self.recording.event("note", str(error), self.experiment.training.updates)
 
 
 class _Pace:

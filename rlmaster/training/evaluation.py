@@ -6,10 +6,10 @@ Shapes: B batch, N measured frames; frames are 84x84.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from rlmaster.embedders.base import BaseEmbedder, FrameBatch, unit_interval
+from rlmaster.embedders.base import BaseEmbedder, FrameBatch, undisturbed
+from rlmaster.embedders.foreground import foreground, median_background
 from rlmaster.replay.frame_store import FrameStore
 
 Indices = NDArray[np.int64]
@@ -18,8 +18,6 @@ MEASURED_FRAMES = 2048
 """More change the error's third digit at most, and make every evaluation longer."""
 BACKGROUND_FRAMES = 512
 BATCH_FRAMES = 256
-FOREGROUND_CONTRAST = 10 / 255
-"""How far a pixel must be from the background to count as foreground."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +45,20 @@ class HeldOut:
         """
         self.frames = store.frames_at(evenly_chosen(held_out_indices, MEASURED_FRAMES))
         sample = store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES))
-        self.background = unit_interval(sample).median(dim=0, keepdim=True).values
+        self.background = median_background(sample)
 
     def measure(self, embedder: BaseEmbedder) -> HeldOutError:
         """Return the embedder's error; weights and random streams stay as they are."""
         squared, foreground_squared = 0.0, 0.0
         foreground_pixels = 0.0
-        was_training = embedder.training
-        embedder.eval()
-        with torch.no_grad():
+        with undisturbed(embedder):
             for frames in self.frames.split(BATCH_FRAMES):
                 preview = embedder.preview(FrameBatch(frames))
                 error = (preview.reconstruction - preview.target).square()
-                foreground = (preview.target - self.background).abs() > FOREGROUND_CONTRAST
+                changing = foreground(preview.target, self.background)
                 squared += float(error.sum())
-                foreground_squared += float(error[foreground].sum())
-                foreground_pixels += float(foreground.sum())
-        embedder.train(was_training)
+                foreground_squared += float(error[changing].sum())
+                foreground_pixels += float(changing.sum())
         return HeldOutError(
             squared / self.frames.numel(), foreground_squared / max(foreground_pixels, 1.0)
         )

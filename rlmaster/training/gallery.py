@@ -5,10 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from rlmaster.embedders.base import BaseEmbedder, FrameBatch
+from rlmaster.embedders.base import BaseEmbedder, FrameBatch, undisturbed
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.training.evaluation import Indices, evenly_chosen
 from rlmaster.training.pictures import (
@@ -56,10 +55,10 @@ class Gallery:
         Args:
             path: The MP4.
             episodes: Which episodes, one after the other.
-            on_progress: Told how many frames are done.
+            on_progress: Told how many frames are done; what it raises ends the film.
 
         Raises:
-            TrainingError: If PyAV is not installed here.
+            TrainingError: If it cannot be made.
         """
         write_video(path, self._pairs(episodes, on_progress))
 
@@ -76,11 +75,8 @@ class Gallery:
 
     def _reconstruct(self, frames: Tensor) -> tuple[Frames, Frames]:
         """Return frames and reconstructions as arrays `(B, H, W)`."""
-        was_training = self._embedder.training
-        self._embedder.eval()
-        with torch.no_grad():
+        with undisturbed(self._embedder):
             preview = self._embedder.preview(FrameBatch(frames))
-        self._embedder.train(was_training)
         return to_numpy(preview.target), to_numpy(preview.reconstruction)
 
     def _pixels(self, indices: Indices) -> Frames:

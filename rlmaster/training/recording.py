@@ -4,6 +4,7 @@ The loop hands over numbers, tensors and pictures and goes on. Tensors may still
 computation on a device: only the background thread waits for them.
 """
 
+import math
 import queue
 import re
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 PROGRESS_EVERY_S = 0.5
+FAILURE_SEEN_WITHIN_S = 0.2
 RATE_MEMORY_S = 5.0
 """How long the rate of progress remembers; shorter jumps about, longer lags behind."""
 
@@ -40,7 +42,8 @@ class Recording:
         self._rate = _Rate()
         self._writers: dict[Path, SummaryWriter] = {}
         self.failure: Exception | None = None
-        """What stopped the background thread, if anything did."""
+        """The first thing that could not be kept, if anything; the run ends with it."""
+        self._asides: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
         self._thread.start()
 
@@ -100,32 +103,56 @@ class Recording:
         """Let the background thread do a piece of writing, in turn."""
         self._submit(write)
 
-    def close(self) -> None:
-        """Write what is left and end the thread.
+    def aside(self, write: Callable[[], object]) -> None:
+        """Let a thread of its own do a long piece of writing, which holds up nothing else."""
+        self._raise_failure()
+        thread = threading.Thread(target=self._try, args=(write,), name="aside", daemon=True)
+        self._asides.append(thread)
+        thread.start()
+
+    def flush(self) -> None:
+        """Wait until all is written that was handed over so far, but for what is done aside.
 
         Raises:
-            Exception: What stopped the background thread earlier, if anything did.
+            Exception: What could not be kept, if anything.
         """
+        written = threading.Event()
+        self._submit(written.set)
+        while not written.wait(FAILURE_SEEN_WITHIN_S):
+            self._raise_failure()
+
+    def close(self) -> None:
+        """Write what is left and end the threads.
+
+        Raises:
+            Exception: What could not be kept, if anything.
+        """
+        for thread in self._asides:
+            thread.join()
         self._work.put(None)
         self._thread.join()
-        if self.failure is not None:
-            raise self.failure
+        self._raise_failure()
 
     def _submit(self, write: Callable[[], object]) -> None:
+        self._raise_failure()
+        self._work.put(write)
+
+    def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
-        self._work.put(write)
 
     # ----------------------------------------------------------------- in the background thread
 
     def _write(self) -> None:
+        self._try(self._write_until_closed)
+        for writer in self._writers.values():
+            self._try(writer.close)
+
+    def _try(self, write: Callable[[], object]) -> None:
         try:
-            self._write_until_closed()
+            write()
         except Exception as error:  # handed to the loop, which ends the run with it
-            self.failure = error
-        finally:
-            for writer in self._writers.values():
-                writer.close()
+            self.failure = self.failure or error
 
     def _write_until_closed(self) -> None:
         next_progress = time.monotonic()
@@ -154,7 +181,8 @@ class Recording:
 
     def _change_progress(self, **changes: Any) -> None:
         self._progress = replace(self._progress, **changes)
-        self._run.write_progress(self._progress)
+        values, result = _finite(self._progress.values), _finite(self._progress.result)
+        self._run.write_progress(replace(self._progress, values=values, result=result))
 
     def _writer(self, folder: Path) -> "SummaryWriter":
         """Open a TensorBoard file on first use; importing its writer takes half a second."""
@@ -169,7 +197,7 @@ class Recording:
         numbers = {tag: float(value) for tag, value in values.items()}
         for tag, number in numbers.items():
             writer.add_scalar(tag, number, step)
-        self._progress = replace(self._progress, values={**self._progress.values, **numbers})
+        self._progress = replace(self._progress, values=self._progress.values | numbers)
 
     def _write_hyperparameters(self, values: Mapping[str, Any], metrics: list[str]) -> None:
         from torch.utils.tensorboard.summary import hparams
@@ -204,6 +232,15 @@ class _Rate:
             self._seen.pop(0)
         first_time, first_step = self._seen[0]
         return (step - first_step) / (now - first_time) if now > first_time else 0.0
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out NaN and infinities, which JSON has no word for."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
 
 
 def _text_chunks(picture: "Image") -> Any:

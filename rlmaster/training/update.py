@@ -8,6 +8,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,6 +21,8 @@ from rlmaster.experiment import EmbedderTraining
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
 TRIAL_UPDATES = 15
+REASON_CHARACTERS = 200
+"""Of a compiler's complaint; the rest is a traceback."""
 
 Update = Callable[[FrameBatch], Tensor]
 """Takes a batch, changes the weights, returns the loss without waiting for it."""
@@ -92,23 +95,39 @@ def make_optimiser(embedder: BaseEmbedder, training: EmbedderTraining) -> Adam:
     return Adam(embedder.parameters(), lr=training.learning_rate, fused=True)
 
 
-def should_compile(
+@dataclass(frozen=True)
+class Compilation:
+    """Whether torch.compile fuses the update."""
+
+    wanted: bool
+    failure: str = ""
+    """Why it cannot, where it was tried and failed."""
+
+
+def needs_trial(training: EmbedderTraining) -> bool:
+    """Tell whether only a trial can say if torch.compile pays."""
+    return training.compile == "auto" and training.updates >= LONG_RUN_UPDATES
+
+
+def choose_compilation(
     embedder: BaseEmbedder, training: EmbedderTraining, precision: torch.dtype, batch: FrameBatch
-) -> bool:
+) -> Compilation:
     """Decide whether torch.compile pays; for long runs by trying both on copies of the networks.
 
     How much it brings depends on the processor: between 0.8 and 1.4 times the speed was measured on
-    processors, more on GPUs.
+    processors, more on GPUs. Where it cannot compile, for want of a C++ compiler, it is not used.
     """
-    if training.compile != "auto":
-        return training.compile == "always"
-    if training.updates < LONG_RUN_UPDATES:
-        return False
-    plain, fused = (
-        _seconds_per_update(embedder, training, precision, batch, compiled=compiled)
-        for compiled in (False, True)
-    )
-    return fused < plain
+    if not needs_trial(training):
+        return Compilation(training.compile == "always")
+    plain = _seconds_per_update(embedder, training, precision, batch, compiled=False)
+    try:
+        fused = _seconds_per_update(embedder, training, precision, batch, compiled=True)
+    except (
+        Exception
+    ) as error:  # a compiler may fail in any way, and the plain update has just worked
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARACTERS]
+        return Compilation(wanted=False, failure=reason)
+    return Compilation(fused < plain)
 
 
 def _seconds_per_update(
@@ -122,8 +141,9 @@ def _seconds_per_update(
     trial = copy.deepcopy(embedder)
     update = make_update(trial, make_optimiser(trial, training), precision, compiled=compiled)
     seconds: list[float] = []
-    for _ in range(TRIAL_UPDATES):
-        start = time.perf_counter()
-        update(batch).item()  # waits for the device
-        seconds.append(time.perf_counter() - start)
+    with torch.random.fork_rng():  # what a trial draws must not change the run
+        for _ in range(TRIAL_UPDATES):
+            start = time.perf_counter()
+            update(batch).item()  # waits for the device
+            seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[TRIAL_UPDATES // 3 :])

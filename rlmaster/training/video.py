@@ -22,15 +22,29 @@ def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
         pairs: An original and a reconstruction for each moment, both `(H, W)`.
 
     Raises:
-        TrainingError: If PyAV is not installed here.
+        TrainingError: If PyAV is not installed here, or it cannot encode or write.
     """
     try:
-        import av
+        from av.codec.codec import UnknownCodecError
+        from av.error import FFmpegError
     except ImportError:
         raise TrainingError("no video: the package av (PyAV) is not installed") from None
-    temporary = path.with_suffix(".partial.mp4")
-    temporary.parent.mkdir(exist_ok=True)
-    with av.open(str(temporary), "w") as container:
+    partial = path.with_name(f".{path.stem}.partial")  # no *.mp4, which would be shown
+    try:
+        path.parent.mkdir(exist_ok=True)
+        try:
+            _encode(partial, pairs)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (FFmpegError, UnknownCodecError, OSError) as error:
+        raise TrainingError(f"no video: {error}") from error
+
+
+def _encode(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_S)
         stream.pix_fmt = "yuv420p"  # what every player takes
         stream.options = {"crf": "18", "preset": "veryfast"}
@@ -41,7 +55,6 @@ def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
             frame = av.VideoFrame.from_ndarray(image, format="gray")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    temporary.replace(path)
 
 
 def side_by_side(original: Frames, drawn: Frames) -> Frames:

@@ -54,7 +54,7 @@ def runs_of(project) -> list[RunFolder]:
         (
             ["tiny", *GIVEN, "--set", "training.learning_rate=fast"],
             "training.learning_rate: 'fast' is not allowed; it must be a number, above 0 and at "
-            "most 1 (default 0.001)",
+            "most 1 (default 0.0005)",
         ),
         (
             ["tiny", *GIVEN, "--set", "seed"],
@@ -254,6 +254,24 @@ def test_a_script_launches_itself_as_the_command_does(rlmaster):
     assert one.pop("host_choice")["host"] == other.pop("host_choice")["host"]
     assert one == other
     assert by_script.returncode == by_command.returncode == 0
+
+
+@pytest.mark.learns
+def test_a_script_launches_the_experiment_that_it_names(rlmaster):
+    script = (rlmaster.project / "experiments" / "tiny.py").read_text()
+    several = script.replace(
+        "\nif __name__",
+        "\nvariant = Experiment(\n    name='variant',\n    "
+        "environment=Atari(game='Breakout'),\n)\n\nif __name__",
+    )
+    several = several.replace("launch(experiment)", "launch(variant)")
+    (rlmaster.project / "experiments" / "several.py").write_text(several)
+    given = ["--rationale", "which one?", "--host", "local", "--yes", "--detach", "--json"]
+
+    done = rlmaster.python("experiments/several.py", *given)
+
+    assert done.returncode == 0, done.stderr
+    assert RunFolder(Path(json.loads(done.stdout)["run_folder"])).name == "variant"
 
 
 def test_a_script_refuses_as_the_command_does(rlmaster):

@@ -107,6 +107,16 @@ def test_a_report_is_made_again(command, with_run):
     assert with_run.status().state is State.COMPLETED
 
 
+def test_a_report_that_cannot_be_made_is_a_failure(command, with_run):
+    shutil.rmtree(with_run.report)
+    with_run.report.symlink_to(with_run.path.parent)
+
+    outcome = command("report", with_run.short_id)
+
+    assert outcome.code == 1
+    assert "leads out of the run folder" in outcome.err
+
+
 def test_following_a_run_that_has_ended_sums_it_up(command, with_run, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")  # without TeX, for the time it takes
 

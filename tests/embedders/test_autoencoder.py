@@ -1,11 +1,15 @@
 """The autoencoder: what it weighs, what it returns, and that it learns."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import Tensor
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import FrameBatch, build_embedder
+from rlmaster.embedders.base import BaseEmbedder, FrameBatch, build_embedder, undisturbed
+from rlmaster.embedders.foreground import foreground
+from rlmaster.errors import TrainingError
 from rlmaster.experiment import Atari, Autoencoder, EmbedderTraining, Experiment
 from rlmaster.training.update import make_optimiser, make_update
 
@@ -33,8 +37,7 @@ def test_the_background_is_what_hardly_ever_changes() -> None:
 
 def test_foreground_is_the_dot() -> None:
     frames = frames_with_a_dot(3, seed=5)
-    foreground = built().foreground(frames.float() / 255)
-    assert torch.equal(foreground.bool(), frames == 236)
+    assert torch.equal(foreground(frames.float() / 255, built().background), frames == 236)
 
 
 @pytest.mark.parametrize(("loss", "error"), [("squared_error", 0.25), ("absolute_error", 0.5)])
@@ -84,3 +87,36 @@ def test_the_experiment_names_what_is_built() -> None:
     embedder = build_embedder(experiment)
     assert isinstance(embedder, AutoencoderEmbedder)
     assert embedder.latent_dim == 7
+
+
+class Misnamed(Autoencoder):
+    """Names a class that is not there."""
+
+    builds: ClassVar[str] = "no_such_module:NoEmbedder"
+
+
+def test_a_class_that_is_not_there_is_a_sentence() -> None:
+    experiment = Experiment(name="x", environment=Atari(game="Pong"), embedder=Misnamed())
+    with pytest.raises(TrainingError, match=r"embedder\.builds: 'no_such_module:NoEmbedder'"):
+        build_embedder(experiment)
+
+
+def test_looking_at_an_embedder_leaves_modes_gradients_and_random_numbers() -> None:
+    embedder: BaseEmbedder = built()
+    embedder.train()
+    embedder.get_submodule("encoder").eval()  # as one whose weights are frozen
+    modes = [module.training for module in embedder.modules()]
+    random = torch.get_rng_state()
+
+    def look() -> None:
+        with undisturbed(embedder):
+            assert not torch.is_grad_enabled()
+            assert not any(module.training for module in embedder.modules())
+            torch.rand(3)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        look()
+    assert torch.is_grad_enabled()
+    assert [module.training for module in embedder.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)

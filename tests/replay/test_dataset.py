@@ -24,6 +24,15 @@ def test_a_frame_is_float_between_0_and_1_in_the_order_of_its_episodes(filled_st
         assert torch.equal(frame, store.frames_at(indices[[position]])[0] / 255)
 
 
+def test_positions_count_from_the_end_as_in_a_list(filled_store):
+    dataset = FrameDataset(filled_store([[3], [4]], 20))
+    assert torch.equal(dataset[-1], dataset[39])
+    assert torch.equal(dataset[-40], dataset[0])
+    for beyond in (40, -41):
+        with pytest.raises(IndexError):
+            dataset[beyond]
+
+
 def test_it_can_be_limited_to_some_episodes_and_transformed(filled_store):
     store = filled_store([[3], [4]], 20)
     _, held_out = store.split_episodes(0.2, 1)

@@ -1,7 +1,12 @@
 """Checkpoints come back bit by bit, and never half."""
 
 import json
+import os
+import shutil
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from rlmaster.training.checkpoint import (
     numpy_state,
     read_networks,
     read_state,
+    write_best,
     write_checkpoint,
 )
 
@@ -65,13 +71,13 @@ def test_newest_best_and_named_checkpoints_are_found(tmp_path: Path) -> None:
     network, optimiser = trained_network()
     for step in (5, 10):
         write_checkpoint(tmp_path, capture(step, network, optimiser, {}))
-    write_checkpoint(tmp_path, capture(5, network, optimiser, {}), "best")
+    write_best(tmp_path, capture(5, network, optimiser, {}))
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "update-000000005",
         "update-000000010",
     ]
     assert find_checkpoint(tmp_path).name == "update-000000010"
-    assert find_checkpoint(tmp_path, "best").name == "best"
+    assert find_checkpoint(tmp_path, "best").name == "best-000000005"
     with pytest.raises(RunFolderError, match="update-000000010"):
         find_checkpoint(tmp_path, "update-000000007")
 
@@ -91,7 +97,7 @@ def test_a_write_that_is_cut_leaves_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, optimiser = trained_network()
-    path = write_checkpoint(tmp_path, capture(1, network, optimiser, {}), "best")
+    path = write_best(tmp_path, capture(1, network, optimiser, {}))
     old = read_networks(path)
 
     def full_disk(*_: object) -> None:
@@ -101,6 +107,79 @@ def test_a_write_that_is_cut_leaves_the_old_checkpoint(
         network.weight += 1
     monkeypatch.setattr(checkpoints.torch, "save", full_disk)
     with pytest.raises(OSError, match="No space"):
-        write_checkpoint(tmp_path, capture(2, network, optimiser, {}), "best")
+        write_best(tmp_path, capture(2, network, optimiser, {}))
     assert torch.equal(read_networks(path)["weight"], old["weight"])
     assert find_checkpoint(tmp_path, "best") == path
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("step", [1, 2])  # a resumed run may come by a step again
+def test_a_best_one_is_found_wherever_writing_the_next_is_cut(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, optimiser = trained_network()
+    write_best(tmp_path, capture(1, network, optimiser, {}))
+    steps_left = 0
+
+    def cut(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def maybe(*args: Any, **kwargs: Any) -> Any:
+            nonlocal steps_left
+            steps_left -= 1
+            if steps_left < 0:
+                raise Killed
+            read_networks(find_checkpoint(tmp_path, "best"))
+            return operation(*args, **kwargs)
+
+        return maybe
+
+    monkeypatch.setattr(Path, "rename", cut(Path.rename))
+    monkeypatch.setattr(Path, "replace", cut(Path.replace))
+    monkeypatch.setattr(os, "fsync", cut(os.fsync))
+    monkeypatch.setattr(shutil, "rmtree", cut(shutil.rmtree))
+    with torch.no_grad():
+        network.weight += 1
+    for allowed in count():
+        steps_left = allowed
+        try:
+            path = write_best(tmp_path, capture(step, network, optimiser, {}))
+        except Killed:
+            steps_left = 1000
+            read_networks(find_checkpoint(tmp_path, "best"))
+        else:
+            break
+    assert allowed > 5
+    assert find_checkpoint(tmp_path, "best") == path
+    assert torch.equal(read_networks(path)["weight"], network.weight)
+
+
+def test_only_the_best_and_the_one_before_stay_and_no_leftovers(tmp_path: Path) -> None:
+    network, optimiser = trained_network()
+    (tmp_path / ".partial-update-000000001").mkdir()
+    (tmp_path / ".partial-update-000000001" / "networks.safetensors").write_bytes(b"half")
+    for step in (1, 2, 3):
+        write_best(tmp_path, capture(step, network, optimiser, {}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best-000000002",
+        "best-000000003",
+        "best.json",
+    ]
+
+
+def test_every_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimiser = trained_network()
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda number: synced.add(os.fstat(number).st_ino))
+    path = write_checkpoint(tmp_path, capture(1, network, optimiser, {}))
+    assert synced >= {file.stat().st_ino for file in (*path.iterdir(), path, tmp_path)}
+
+
+def test_random_states_of_gpus_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimiser = trained_network()
+    states = [torch.arange(16, dtype=torch.uint8)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    path = write_checkpoint(tmp_path, capture(1, network, optimiser, {}))
+    assert torch.equal(read_state(path)["cuda_random"][0], states[0])

@@ -1,10 +1,15 @@
 """Previews and videos: the right part is magnified, at integer scale, and players can show it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from rlmaster.errors import TrainingError
+from rlmaster.run_folder import RunFolder
+from rlmaster.training import video
 from rlmaster.training.pictures import (
     COLUMNS,
     PANEL,
@@ -81,3 +86,32 @@ def test_the_video_is_h264_and_shows_both_sides(tmp_path: Path) -> None:
     assert abs(int(frames[0][height // 2, width - 20]) - 40) < 6
     assert frames[0][:, : width // 2].max() > 200
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_video_in_the_making_is_not_listed_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    frames = pong_like_frames(100)
+
+    def interrupted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from zip(frames, frames, strict=True)
+        assert list(run.videos.iterdir())
+        assert run.video_files() == []
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(run.videos / "held_out.mp4", interrupted())
+    assert list(run.videos.iterdir()) == []
+
+
+def test_a_video_that_cannot_be_encoded_or_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = pong_like_frames(2)
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"no video: .*file"):
+        write_video(tmp_path / "file" / "film.mp4", [(frames[0], frames[1])])
+    monkeypatch.setattr(video, "SCALE", 1)
+    monkeypatch.setattr(video, "GAP", 1)  # an odd width, which the encoder refuses
+    with pytest.raises(TrainingError, match="no video: "):
+        write_video(tmp_path / "film.mp4", [(frames[0], frames[1])])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -126,3 +126,76 @@ def test_progress_file_is_json_for_other_programs(run: RunFolder) -> None:
     recording.phase("collecting", 10, "steps")
     recording.close()
     assert json.loads(run.progress_file.read_text())["phase"] == "collecting"
+
+
+def test_a_curve_that_cannot_be_finished_is_a_failure(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.scalars(1, {"train/loss": 1.0})
+    recording.flush()
+    (writer,) = recording._writers.values()
+    close = writer.close
+
+    def full_disk() -> None:
+        close()
+        raise OSError(28, "No space left on device")
+
+    writer.close = full_disk  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="No space left"):
+        recording.close()
+
+
+def test_what_is_no_number_is_left_out_of_the_progress_file(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.scalars(1, {"train/loss": 1.0, "rate": 2.0})
+    recording.scalars(2, {"train/loss": float("nan"), "rate": 3.0})
+    recording.result({"value": float("inf"), "metric": "held_out/error"})
+    recording.close()
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    written = json.loads(run.progress_file.read_text(), parse_constant=refuse)
+    assert written["values"] == {"rate": 3.0}
+    assert written["result"] == {"metric": "held_out/error"}
+
+
+def test_long_writing_aside_holds_up_nothing_but_the_end(run: RunFolder) -> None:
+    recording = Recording(run)
+    disk_answers, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        assert disk_answers.wait(20)
+        written.set()
+
+    recording.aside(write)
+    recording.event("note", "meanwhile")
+    recording.flush()
+    assert [event.message for event in read_events(run.training_events)[0]] == ["meanwhile"]
+    disk_answers.set()
+    recording.close()
+    assert written.is_set()
+
+
+def test_a_failure_aside_is_the_recordings(run: RunFolder) -> None:
+    recording = Recording(run)
+
+    def full_disk() -> None:
+        raise OSError(28, "No space left on device")
+
+    recording.aside(full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        recording.close()
+
+
+def test_waiting_for_a_recording_that_failed_ends_with_its_reason(run: RunFolder) -> None:
+    recording = Recording(run)
+    disk_answers = threading.Event()
+
+    def full_disk() -> None:
+        disk_answers.wait(20)
+        raise OSError(28, "No space left on device")
+
+    recording.later(full_disk)
+    threading.Timer(0.05, disk_answers.set).start()
+    with pytest.raises(OSError, match="No space left"):
+        recording.flush()

@@ -10,10 +10,11 @@ from rlmaster.embedders.base import FrameBatch
 from rlmaster.experiment import Autoencoder, EmbedderTraining
 from rlmaster.training import update as updates
 from rlmaster.training.update import (
+    Compilation,
+    choose_compilation,
     choose_precision,
     make_optimiser,
     make_update,
-    should_compile,
     to_channels_last,
 )
 
@@ -119,7 +120,22 @@ def test_long_runs_take_the_faster_of_both(
     )
     training = EmbedderTraining(updates=number_of_updates, compile=choice)
     batch = FrameBatch(frames())
-    assert should_compile(embedder(), training, torch.float32, batch) is expected
+    chosen = choose_compilation(embedder(), training, torch.float32, batch)
+    assert chosen == Compilation(expected)
+
+
+def test_a_machine_that_cannot_compile_trains_eagerly_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_compiler(*_: object) -> None:
+        raise RuntimeError("No working C++ compiler found in\n ('g++',)" + " and more" * 100)
+
+    monkeypatch.setattr(updates.torch, "compile", lambda _loss: no_compiler)
+    training = EmbedderTraining(updates=10**6)
+    chosen = choose_compilation(embedder(), training, torch.float32, FrameBatch(frames()))
+    assert not chosen.wanted
+    assert chosen.failure.startswith("RuntimeError: No working C++ compiler found in ('g++',)")
+    assert len(chosen.failure) <= updates.REASON_CHARACTERS
 
 
 def test_a_trial_leaves_the_networks_as_they_are() -> None:

@@ -1,0 +1,65 @@
+import json
+import sys
+
+import pytest
+
+from rlmaster.errors import SpecificationError
+from rlmaster.loaded_run import load_run
+from rlmaster.run_folder import RunFolder
+
+MODULE = """
+from rlmaster import Embedder
+class Mine(Embedder):
+    builds = "embedder_of_mine:Network"
+    where: str = {where!r}
+"""
+CONFIG = {
+    "name": "x",
+    "environment": {"game": "pong"},
+    "embedder": {"type": "embedder_of_mine:Mine"},
+}
+
+
+@pytest.fixture
+def run(project, monkeypatch):
+    """A run whose snapshot defines its embedder, which the present project has changed since."""
+    folder = RunFolder.create(
+        project / "runs",
+        config=CONFIG,
+        rationale="why",
+        provenance={"script": "experiments/mine.py", "snapshot": {"digest": "abc"}},
+        digests={},
+        differs_from_default=[],
+    )
+    kept = project / "runs" / ".snapshots" / "abc" / "experiments"
+    for place, where in ((kept, "snapshot"), (project / "experiments", "present")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "embedder_of_mine.py").write_text(MODULE.format(where=where))
+    monkeypatch.setattr(sys, "path", [str(project / "experiments"), *sys.path])
+    yield folder
+    sys.modules.pop("embedder_of_mine", None)
+
+
+def test_the_experiment_knows_the_runs_own_embedder_as_it_was(run):
+    assert load_run(run.path).experiment.to_data()["embedder"]["where"] == "snapshot"
+
+
+def test_a_run_read_twice_adds_to_the_path_once(run):
+    paths: list[list[str]] = []
+    for _ in range(2):
+        assert load_run(run.path).experiment.name == "x"
+        paths.append(list(sys.path))
+
+    assert paths[0] == paths[1]
+
+
+@pytest.mark.parametrize("provenance", [None, "{", "{}", '{"script": 3, "snapshot": null}'])
+def test_without_provenance_there_is_no_code_of_its_own(run, provenance):
+    run.provenance_file.unlink()
+    if provenance is not None:
+        run.provenance_file.write_text(provenance)
+    assert load_run(run.path).experiment.to_data()["embedder"]["where"] == "present"
+
+    run.config_file.write_text(json.dumps({**CONFIG, "embedder": {"type": "nowhere:Mine"}}))
+    with pytest.raises(SpecificationError, match="nowhere:Mine"):
+        _ = load_run(run.path).experiment

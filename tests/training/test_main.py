@@ -1,0 +1,80 @@
+"""The training process: how it ends, and what it says then."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from rlmaster.errors import TrainingError
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.embedder_training import StopRequested
+from rlmaster.training.recording import Recording
+
+process = importlib.import_module("rlmaster.training.__main__")
+FULL = OSError(28, "No space left on device")
+NOT_TRAINABLE = TrainingError("the loss is not a number")
+
+
+def full_disk() -> None:
+    raise FULL
+
+
+def wait_for_the_recording(_run: RunFolder, recording: Recording) -> None:
+    recording.later(full_disk)
+    recording.flush()
+
+
+def stop(_run: RunFolder, _recording: Recording) -> None:
+    raise StopRequested
+
+
+def stop_beside_a_full_disk(_run: RunFolder, recording: Recording) -> None:
+    recording.aside(full_disk)
+    raise StopRequested
+
+
+def diverge_beside_a_full_disk(_run: RunFolder, recording: Recording) -> None:
+    recording.aside(full_disk)
+    raise NOT_TRAINABLE
+
+
+def end(_run: RunFolder, _recording: Recording) -> None:
+    pass
+
+
+def end_beside_a_full_disk(_run: RunFolder, recording: Recording) -> None:
+    recording.aside(full_disk)
+
+
+@pytest.mark.parametrize(
+    ("training", "exit_code", "sentences"),
+    [
+        (end, 0, []),
+        (stop, 75, []),
+        (wait_for_the_recording, 1, [FULL]),
+        (end_beside_a_full_disk, 1, [FULL]),
+        (stop_beside_a_full_disk, 75, [FULL]),
+        (diverge_beside_a_full_disk, 1, [NOT_TRAINABLE, FULL]),
+    ],
+)
+def test_each_failure_is_said_once_in_a_sentence(
+    training: object,
+    exit_code: int,
+    sentences: list[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(process, "_train", training)
+    assert process.main(tmp_path) == exit_code
+    assert capsys.readouterr().err.splitlines() == [str(error) for error in sentences]
+
+
+def test_a_mistake_in_code_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(process, "_train", lambda *_: {}["missing"])
+    assert process.main(tmp_path) == 1
+    said = capsys.readouterr().err
+    assert said.count("Traceback") == 1
+    assert said.endswith("KeyError: 'missing'\n")
