@@ -16,7 +16,7 @@ from rlmaster.run_lock import RunLock, boot_id
 from rlmaster.standing import standing_sentence
 
 POLL_S = 0.2
-ANNOUNCED = frozenset({"new_best", "diverged", "finished", "failed", "stopped", "lost"})
+ANNOUNCED = frozenset({"started", "new_best", "diverged", "finished", "failed", "stopped", "lost"})
 LONGEST_START_S = 120.0
 """A run that is prepared for longer, and that nobody holds the lock of, will never start."""
 QUIET_S = 600.0

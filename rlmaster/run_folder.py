@@ -279,7 +279,7 @@ class RunFolder:
             return Status(State.PREPARED, since=(read_json(self.run_file) or {}).get("created", ""))
         data = data or {}
         known: JsonObject = {f.name: data[f.name] for f in fields(Status) if f.name in data}
-        if known.get("state") not in set(State):
+        if known.get("state") not in list(State):
             return Status(State.LOST, reason=f"{self.status_file.name} is damaged")
         known["state"] = State(known["state"])
         return Status(**known)

@@ -210,14 +210,14 @@ def test_what_nobody_could_be_told_is_left_for_who_has_a_desktop(run, tmp_path, 
     assert announce(run, tmp_path / "runs", finished) == [Delivery(True)]
 
 
-@pytest.mark.parametrize("kind", ["finished", "failed", "stopped", "lost", "diverged"])
+@pytest.mark.parametrize("kind", ["started", "finished", "failed", "stopped", "lost", "diverged"])
 def test_what_ends_or_spoils_a_run_is_announced(run, tmp_path, notices, kind):
     announce(run, tmp_path / "runs", [event(kind, "so it is")])
 
     assert len(notices) == 1
 
 
-@pytest.mark.parametrize("kind", ["started", "note", "eureka"])
+@pytest.mark.parametrize("kind", ["note", "eureka"])
 def test_the_rest_disturbs_nobody(run, tmp_path, notices, kind):
     announce(run, tmp_path / "runs", [event(kind, "so it is")])
 

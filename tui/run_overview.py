@@ -11,7 +11,7 @@ from tui.plain_text import one_line, printable
 from tui.wording import parse_time
 
 UNREADABLE = "unreadable"
-"""Shown instead of a state where a run's files are damaged."""
+"""Shown instead of a state where a run's files may not be read."""
 
 Stamp = tuple[tuple[int, int] | None, ...]
 
@@ -55,7 +55,7 @@ def _status(folder: RunFolder) -> tuple[Status, str, str]:
     try:
         status = folder.status()
         return status, str(status.state), printable(str(status.reason)).strip()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         return Status(State.PREPARED), UNREADABLE, one_line(f"status.json: {error}")
 
 

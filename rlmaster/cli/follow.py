@@ -81,9 +81,10 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         quiet: Whether nothing is shown until the run has ended.
     """
     endings: list[Event] = []
-    for closing in (signal.SIGHUP, signal.SIGTERM):  # a closed window is like Ctrl-C
-        signal.signal(closing, signal.default_int_handler)
     try:  # imports included: they take a moment in which somebody may press Ctrl-C
+        if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
+
         from rlmaster.cli.progress import shown
         from rlmaster.follower import Follower, announce, finish
         from rlmaster.run_folder import State
@@ -98,12 +99,17 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
                 say("making the report")
             ending = finish(run, runs)
     except KeyboardInterrupt:
+        if quiet:
+            return INTERRUPTED
         leave_a_follower(run)
         with suppress(OSError):  # the terminal may be gone
             say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
         return INTERRUPTED
-    announce(run, runs, endings, ending.standing)
+    deliveries = announce(run, runs, endings, ending.standing)
     _sum_up(run, ending)
+    if os.environ.get("DBUS_SESSION_BUS_ADDRESS"):  # else there is no desktop to miss it on
+        for delivery in deliveries:
+            say(f"no desktop notice: {delivery.note}" if delivery.note else "the desktop was told")
     return 0 if status.state is State.COMPLETED else 1
 
 

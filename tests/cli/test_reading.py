@@ -1,8 +1,11 @@
 import json
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from rlmaster.reports.summary import result_sentence
 from rlmaster.run_folder import RunFolder, State, Status
@@ -187,3 +190,27 @@ def test_the_options_of_frames_are_explained(rlmaster):
 
     assert done.returncode == 0
     assert "--out" in done.stdout
+
+
+def _catches(process: int, number: int) -> bool:
+    """Tell from the kernel's own table whether a process has a handler for a signal."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return bool(int(re.search(r"SigCgt:\s*([0-9a-f]+)", status)[1], 16) >> (number - 1) & 1)
+
+
+def test_a_closed_window_leaves_somebody_to_follow(rlmaster):
+    run = RunFolder.create(
+        rlmaster.project / "runs",
+        config={"name": "waiting"},
+        rationale="to be followed",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+    watching = rlmaster.start("-m", "rlmaster", "follow", str(run.path))
+    wait_until(lambda: _catches(watching.pid, signal.SIGHUP))
+
+    watching.send_signal(signal.SIGHUP)
+
+    assert watching.wait(30) == 130
+    wait_until(lambda: len(rlmaster.processes("--quiet")) == 1)

@@ -7,7 +7,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from rlmaster.events import append_event, event
 from rlmaster.run_folder import Progress
-from tui.run_overview import UNREADABLE, RunCatalogue, read_overview
+from tui.run_overview import RunCatalogue, read_overview
 from tui.run_reader import CURVE_BINS, LOG_TAIL_BYTES, LogTail, RunReader, read_preview, thinned
 
 
@@ -134,7 +134,7 @@ def test_a_damaged_status_is_told_and_harms_no_other_run(make_run, empty_project
     folder = make_run(name="damaged")
     folder.status_file.write_text(status)
     states = {run.name: run.state for run in RunCatalogue(empty_project.runs).read()}
-    assert states == {"sound": "prepared", "damaged": UNREADABLE}
+    assert states == {"sound": "prepared", "damaged": "lost"}
 
 
 @pytest.mark.parametrize(
