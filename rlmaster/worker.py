@@ -29,6 +29,7 @@ POLL_S = 0.2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDING_DEADLINE_S = 60.0
 """How long the ending is tried to be written on a disk that is full."""
+RESERVE_BYTES = 2**16
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "tensorboard", "safetensors", "rlmaster")
 
 
@@ -41,6 +42,8 @@ class Worker:
         self._lock = RunLock(run.id)
         self._stop = threading.Event()
         self._training: subprocess.Popen[bytes] | None = None
+        self._reserve = run.path / ".reserve"
+        """Room for the last words, so that a full disk cannot keep a run from ending."""
 
     def execute(self) -> int:
         """Own the run until it has ended, and return the exit code for the worker itself."""
@@ -82,6 +85,8 @@ class Worker:
     def _train(self, status: Status) -> Status:
         """Run training as a child that shares the lock; return the status it ends in."""
         threads = str(_threads())
+        with suppress(OSError):
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
         with self.run.log_file.open("ab") as log:
             self._training = subprocess.Popen(
                 [sys.executable, "-m", "rlmaster.training", str(self.run.path)],
@@ -142,6 +147,7 @@ class Worker:
 
     def _record_ending(self, status: Status, started: str) -> None:
         """Write how it ended: first what explains it, last the state that readers wait for."""
+        self._reserve.unlink(missing_ok=True)
         kind = {State.COMPLETED: "finished", State.STOPPED: "stopped"}.get(status.state, "failed")
         message = status.reason or "training finished"
         self._say(event(kind, message, int(self.run.progress().result.get("step", 0))))

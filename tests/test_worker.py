@@ -208,3 +208,23 @@ def test_the_ending_is_written_once_the_disk_has_room_again(own_locks, tmp_path,
     running = Status(State.RUNNING, attempt=1)
     Worker(folder)._record_ending(running.enter(State.COMPLETED, exit_code=0), started="")
     assert folder.status().state is State.COMPLETED
+
+
+def test_the_room_for_last_words_is_given_back(finished_run):
+    assert not list(finished_run.folder.path.glob(".reserve"))
+
+
+def test_the_last_words_find_room_on_a_full_disk(own_locks, tmp_path):
+    folder = RunFolder.create(
+        tmp_path,
+        config={"name": "full"},
+        rationale="to test",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+    worker = Worker(folder)
+    worker._reserve.write_bytes(bytes(10))
+    worker._record_ending(Status(State.RUNNING, attempt=1).enter(State.FAILED), started="")
+    assert not worker._reserve.exists()
+    assert folder.status().state is State.FAILED

@@ -17,7 +17,7 @@ from rlmaster.cli.terminal import answer, answer_json, say
 if TYPE_CHECKING:
     from rlmaster.events import Event
     from rlmaster.follower import Ending
-    from rlmaster.run_folder import RunFolder
+    from rlmaster.run_folder import RunFolder, Status
 
 INTERRUPTED = 130
 ENDINGS = frozenset({"finished", "failed", "stopped", "lost"})
@@ -81,6 +81,7 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         quiet: Whether nothing is shown until the run has ended.
     """
     endings: list[Event] = []
+    status = run.status()
     try:  # imports included: they take a moment in which somebody may press Ctrl-C
         if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
@@ -91,10 +92,10 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
 
         with shown(run, quiet=quiet) as show:
             for update in Follower(run).updates():
+                status = update.status
                 show(update)
                 endings += [event for event in update.events if event.kind in ENDINGS]
                 announce(run, runs, [event for event in update.events if event.kind not in ENDINGS])
-            status = run.status()
             if not quiet:
                 say("making the report")
             ending = finish(run, runs)
@@ -106,7 +107,7 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
             say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
         return INTERRUPTED
     deliveries = announce(run, runs, endings, ending.standing)
-    _sum_up(run, ending)
+    _sum_up(run, status, ending)
     if os.environ.get("DBUS_SESSION_BUS_ADDRESS"):  # else there is no desktop to miss it on
         for delivery in deliveries:
             say(f"no desktop notice: {delivery.note}" if delivery.note else "the desktop was told")
@@ -139,17 +140,17 @@ def leave_a_follower(run: "RunFolder") -> None:
     )
 
 
-def _sum_up(run: "RunFolder", ending: "Ending") -> None:
+def _sum_up(run: "RunFolder", status: "Status", ending: "Ending") -> None:
     """Say what came out, and where everything is."""
     from rlmaster.reports.summary import result_sentence
     from rlmaster.run_folder import State
 
-    status = run.status()
     if status.state is State.COMPLETED:
         say(result_sentence(run.progress()))
         say(f"Standing: {ending.standing}" if ending.standing else "")
     else:
-        say(f"the run {status.state}: {status.reason}")
+        verb = "was lost" if status.state is State.LOST else str(status.state)
+        say(f"the run {verb}: {status.reason}")
         say("\n".join(f"  | {line}" for line in run.last_log_lines(LAST_LINES)))
     previews = run.preview_files()
     made = {

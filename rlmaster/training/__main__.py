@@ -4,6 +4,7 @@ Exit code 0 when it is done, 75 when it was asked to stop and kept its work, 1 w
 """
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -69,6 +70,8 @@ def _train(run: RunFolder, recording: Recording) -> None:
 
 def _told(error: Exception) -> str:
     """Return the sentence of an error that can be understood without its traceback."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full, so nothing more could be kept; free some space and launch again"
     if isinstance(error, RlmasterError | OSError):
         return str(error) or repr(error)
     return "".join(traceback.format_exception(error)).rstrip()

@@ -6,6 +6,7 @@ Networks are safetensors, the rest is loaded with `weights_only=True`: a pickle 
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from rlmaster.durable_files import read_json, sync_folder, write_json
@@ -90,13 +91,18 @@ def _write(folder: Path, checkpoint: Checkpoint, name: str) -> Path:
     final = _free(folder / name)
     partial = folder / f".partial-{final.name}"
     partial.mkdir(parents=True)
-    save_file(checkpoint.networks, partial / NETWORKS)
-    torch.save(checkpoint.state, partial / STATE)
-    checksums = {file: _sha256(partial / file) for file in (NETWORKS, STATE)}
-    for file in checksums:
-        _sync(partial / file)
-    write_json(partial / MANIFEST, {"step": checkpoint.step, "sha256": checksums}, durable=True)
-    partial.rename(final)
+    state = io.BytesIO()  # in memory first: torch hides a full disk behind an error of its own
+    torch.save(checkpoint.state, state)
+    contents = {NETWORKS: save(checkpoint.networks), STATE: state.getvalue()}
+    checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+    try:
+        for file, content in contents.items():
+            _write_durably(partial / file, content)
+        write_json(partial / MANIFEST, {"step": checkpoint.step, "sha256": checksums}, durable=True)
+        partial.rename(final)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)  # its room is needed to say that there is none
+        raise
     sync_folder(folder)
     return final
 
@@ -107,9 +113,10 @@ def _free(path: Path) -> Path:
     return next(candidate for candidate in chain([path], later) if not candidate.exists())
 
 
-def _sync(path: Path) -> None:
-    """Make a file's content survive a power cut."""
-    with path.open("rb") as file:
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
         os.fsync(file.fileno())
 
 
