@@ -237,8 +237,10 @@ def test_all_bad_overrides_are_reported_together():
 @given(st.text(), st.text())
 def test_a_garbage_override_is_a_problem_and_never_another_error(field, value):
     for override in (field, f"{field}={value}", f"embedder.channels={value}", f"seed={value}"):
+        changed = EXPERIMENT
         with suppress(SpecificationError):
-            with_overrides(EXPERIMENT, [override])
+            changed = with_overrides(EXPERIMENT, [override])
+        assert Experiment.from_data(changed.to_data()) == changed
 
 
 # ---------------------------------------------------------------------------------- small parts

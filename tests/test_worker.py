@@ -187,8 +187,10 @@ def test_a_run_that_has_finished_says_how_it_went(finished_run):
     assert attempt["state"] == "completed"
 
 
-def test_the_ending_is_written_once_the_disk_has_room_again(own_locks, tmp_path, monkeypatch):
-    folder = RunFolder.create(
+@pytest.fixture
+def folder(own_locks, tmp_path) -> RunFolder:
+    """A run folder for a worker that is never executed."""
+    return RunFolder.create(
         tmp_path,
         config={"name": "full"},
         rationale="to test",
@@ -196,6 +198,9 @@ def test_the_ending_is_written_once_the_disk_has_room_again(own_locks, tmp_path,
         digests={},
         differs_from_default=[],
     )
+
+
+def test_the_ending_is_written_once_the_disk_has_room_again(folder, monkeypatch):
     write, refusals = folder.write_status, iter([True, True, False])
 
     def full_at_first(status: Status) -> None:
@@ -214,15 +219,7 @@ def test_the_room_for_last_words_is_given_back(finished_run):
     assert not list(finished_run.folder.path.glob(".reserve"))
 
 
-def test_the_last_words_find_room_on_a_full_disk(own_locks, tmp_path):
-    folder = RunFolder.create(
-        tmp_path,
-        config={"name": "full"},
-        rationale="to test",
-        provenance={},
-        digests={},
-        differs_from_default=[],
-    )
+def test_the_last_words_find_room_on_a_full_disk(folder):
     worker = Worker(folder)
     worker._reserve.write_bytes(bytes(10))
     worker._record_ending(Status(State.RUNNING, attempt=1).enter(State.FAILED), started="")

@@ -44,4 +44,5 @@ def test_nothing_is_refused_where_nobody_knows(
 
     meminfo.unlink()
     monkeypatch.setattr(os, "sysconf", unknown)
+    assert available_bytes(CPU) is None
     require_memory(10**12, CPU)
