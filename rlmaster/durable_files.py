@@ -17,11 +17,6 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def seconds_since(moment: str) -> float:
-    """Return the seconds that have passed since a time that `utc_now` gave."""
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-
-
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Replace a file so that a reader sees the old content or the new, never a part.
 

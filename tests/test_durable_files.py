@@ -2,6 +2,7 @@ import json
 import os
 import tempfile
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from rlmaster.durable_files import (
     append_line,
     read_json,
     read_lines,
-    seconds_since,
     sync_tree,
     utc_now,
     write_atomically,
@@ -205,4 +205,5 @@ def test_a_damaged_json_file_reads_as_none(tmp_path, content):
 
 def test_times_are_utc_and_can_be_counted_from():
     assert utc_now().endswith("+00:00")
-    assert 0 <= seconds_since(utc_now()) < 5
+    moment = datetime.fromisoformat(utc_now())
+    assert timedelta(0) <= datetime.now(UTC) - moment < timedelta(seconds=5)
