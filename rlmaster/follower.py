@@ -11,8 +11,9 @@ from pathlib import Path
 from rlmaster.errors import ReportError
 from rlmaster.events import Event, event, read_events
 from rlmaster.notify import Delivery, claim_announcement, notify_desktop
-from rlmaster.run_folder import FINAL_STATES, Progress, RunFolder, State, Status
+from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_status import FINAL_STATES, State, Status
 from rlmaster.standing import standing_sentence
 
 POLL_S = 0.2

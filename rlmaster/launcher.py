@@ -13,8 +13,9 @@ from rlmaster.experiment_script import ScriptDescription
 from rlmaster.hosts.local import start_worker
 from rlmaster.hosts.selection import Ranked
 from rlmaster.project import Project
-from rlmaster.run_folder import RunFolder, State
+from rlmaster.run_folder import RunFolder
 from rlmaster.run_lock import RunLock, is_locked
+from rlmaster.run_status import State
 from rlmaster.snapshot import git_state, take_snapshot
 
 START_DEADLINE_S = 30.0

@@ -1,14 +1,13 @@
-"""The run folder: the only place that knows which file holds what, and which state follows which.
+"""The run folder: the only place that knows which file holds what.
 
 Control and learning side meet here and nowhere else. Each file has one writer, small files are
 replaced atomically, streams only grow: whoever reads needs no lock.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -22,6 +21,7 @@ from rlmaster.durable_files import (
     write_json,
 )
 from rlmaster.errors import ProjectError, RunFolderError
+from rlmaster.run_status import State, Status
 
 SCHEMA_VERSION = 1
 ID_TIME = "%Y%m%d-%H%M%S"
@@ -29,73 +29,8 @@ ID_CHARACTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """No 0, 1, i, l, o: the six characters are read aloud and typed."""
 
 
-STOPPED_EXIT_CODE = 75
-"""Training's exit code after it was asked to stop and kept its work (EX_TEMPFAIL)."""
 WORKER_VARIABLE = "RLMASTER_WORKER"
 """Environment variable that tells training the process id of its worker."""
-
-
-class State(StrEnum):
-    """Where a run is in its life."""
-
-    PREPARED = "prepared"
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    LOST = "lost"
-
-
-FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.STOPPED, State.LOST})
-
-NEXT_STATES: Mapping[State, frozenset[State]] = {
-    State.PREPARED: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.STOPPED}),
-    State.QUEUED: frozenset({State.RUNNING, State.STOPPED, State.LOST}),
-    State.RUNNING: FINAL_STATES,
-    State.COMPLETED: frozenset(),
-    State.FAILED: frozenset({State.QUEUED, State.RUNNING}),
-    State.STOPPED: frozenset({State.QUEUED, State.RUNNING}),
-    State.LOST: frozenset({State.QUEUED, State.RUNNING}),
-}
-"""One way within an attempt; only a resume, which is a new attempt, leaves a final state."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a run stands, written by whoever holds its lock."""
-
-    state: State
-    attempt: int = 0
-    """Counts from 1; each resume is one more."""
-    since: str = ""
-    """When the state was entered, ISO 8601 in UTC."""
-    heartbeat: str = ""
-    """When the worker last said that it lives."""
-    slot: str = ""
-    """Where it computes, such as `cpu:0` or a GPU's UUID; empty while there is one run a host."""
-    host: str = ""
-    """Network name of the computer that the worker is on."""
-    lock: str = ""
-    """Path of the run lock, on the local disk of the computer that the worker is on."""
-    boot_id: str = ""
-    """Which start of which computer the lock belongs to."""
-    exit_code: int | None = None
-    """Exit code of training, once it has ended by itself."""
-    signal: int | None = None
-    """Signal that ended training."""
-    reason: str = ""
-    """Why it ended, in one sentence."""
-
-    def enter(self, state: State, **changes: Any) -> "Status":
-        """Return the status after a change of state.
-
-        Raises:
-            RunFolderError: If that state cannot follow the present one.
-        """
-        if state not in NEXT_STATES[self.state]:
-            raise RunFolderError(f"a run that is {self.state} cannot become {state}")
-        return replace(self, state=state, since=utc_now(), heartbeat=utc_now(), **changes)
 
 
 @dataclass(frozen=True)
@@ -128,6 +63,7 @@ class RunFolder:
         self.config_file = path / "config.json"
         self.rationale_file = path / "rationale.md"
         self.conclusion_file = path / "conclusion.md"
+        self.tags_file = path / "tags.json"
         self.provenance_file = path / "provenance.json"
         self.environment_file = path / "environment.json"
         self.status_file = path / "status.json"
@@ -146,59 +82,73 @@ class RunFolder:
         self.replay = path / "replay"
         self.plots = path / "plots"
         self.report = path / "report"
+        self.standing_file = path / "report" / "standing.json"
 
     @classmethod
-    def create(
-        cls,
-        runs: Path,
+    def create(cls, runs: Path, *, config: Mapping[str, Any], **facts: Any) -> Self:
+        """Make the folder of a new run at once: `reserve` and `fill`."""
+        folder = cls.reserve(runs, str(config["name"]))
+        folder.fill(config=config, **facts)
+        return folder
+
+    @classmethod
+    def reserve(cls, runs: Path, name: str) -> Self:
+        """Make a folder that nobody else can have made; it is no run until it is filled.
+
+        Args:
+            runs: Where the project keeps its runs.
+            name: The experiment's name.
+
+        Raises:
+            RunFolderError: If nothing can be written there.
+        """
+        try:
+            return cls(_make_exclusive_folder(runs / name))
+        except OSError as error:
+            raise _cannot_make(runs, error) from error
+
+    def fill(
+        self,
         *,
         config: Mapping[str, Any],
         rationale: str,
         provenance: Mapping[str, Any],
         digests: Mapping[str, str],
-        differs_from_default: list[str],
-    ) -> Self:
-        """Make the folder of a new run; it counts as a run only once it is whole.
+        differs_from_default: Sequence[str],
+        parents: Sequence[str] = (),
+    ) -> None:
+        """Write what is known at launch; the folder counts as a run only once it is whole.
 
         Args:
-            runs: Where the project keeps its runs.
             config: The resolved experiment, as JSON data.
             rationale: Why the run is made.
             provenance: Code, host choice and standing at launch.
             digests: SHA-256 of `experiment` and `snapshot`.
             differs_from_default: Dotted paths of the fields that were chosen.
+            parents: Ids of the runs that it builds on.
 
         Raises:
-            RunFolderError: If nothing can be written there.
+            RunFolderError: If it cannot be written.
         """
-        name = str(config["name"])
         try:
-            path = _make_exclusive_folder(runs / name)
-            folder = cls(path)
-            for inner in (folder.requests, folder.worker_events.parent, folder.previews):
-                inner.mkdir()
-            write_json(folder.config_file, config, durable=True)
-            # Bytes of a command line that are no UTF-8 are kept as they are.
-            words = rationale.strip().encode(errors="surrogateescape")
-            write_atomically(folder.rationale_file, words + b"\n", durable=True)
-            write_json(folder.provenance_file, provenance, durable=True)
+            for inner in (self.requests, self.worker_events.parent, self.previews):
+                inner.mkdir(exist_ok=True)
+            write_json(self.config_file, config, durable=True)
+            _write_text(self.rationale_file, rationale)
+            write_json(self.provenance_file, provenance, durable=True)
             run = {
                 "schema_version": SCHEMA_VERSION,
-                "id": path.name,
-                "name": name,
+                "id": self.id,
+                "name": str(config["name"]),
                 "created": utc_now(),
-                "parents": [],
+                "parents": list(parents),
                 "study": None,
                 "digests": dict(digests),
-                "differs_from_default": differs_from_default,
+                "differs_from_default": list(differs_from_default),
             }
-            write_json(folder.run_file, run, durable=True)  # last: its presence makes this a run
+            write_json(self.run_file, run, durable=True)  # last: its presence makes this a run
         except OSError as error:
-            raise RunFolderError(
-                f"cannot make a run folder in {runs} ({error.strerror or error}); "
-                "free some space or check who may write there"
-            ) from error
-        return folder
+            raise _cannot_make(self.path.parent.parent, error) from error
 
     @property
     def id(self) -> str:
@@ -272,21 +222,40 @@ class RunFolder:
         """Return what was learned, empty until somebody wrote it."""
         return _read_text(self.conclusion_file)
 
+    def write_conclusion(self, text: str) -> None:
+        """Keep what was learned; a text of nothing but spaces takes it back."""
+        if text.strip():
+            _write_text(self.conclusion_file, text)
+        else:
+            self.conclusion_file.unlink(missing_ok=True)
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the words to find the run by: the experiment's, until they were changed."""
+        changed = read_json(self.tags_file)
+        given = (read_json(self.config_file) or {}) if changed is None else changed
+        words = given.get("tags")
+        return tuple(map(str, cast("list[Any]", words))) if isinstance(words, list) else ()
+
+    def write_tags(self, tags: Sequence[str]) -> None:
+        """Replace the tags; those of the experiment stay in its configuration."""
+        write_json(self.tags_file, {"tags": list(tags)}, durable=True)
+
+    def standing(self) -> str:
+        """Return how the run stands among earlier ones; empty until that was written."""
+        return str((read_json(self.standing_file) or {}).get("sentence") or "")
+
     def status(self) -> Status:
         """Return how the run stands; one nobody has started is prepared, a damaged one lost."""
         data = read_json(self.status_file)
         if data is None and not self.status_file.exists():
             return Status(State.PREPARED, since=(read_json(self.run_file) or {}).get("created", ""))
-        data = data or {}
-        known: JsonObject = {f.name: data[f.name] for f in fields(Status) if f.name in data}
-        if known.get("state") not in list(State):
-            return Status(State.LOST, reason=f"{self.status_file.name} is damaged")
-        known["state"] = State(known["state"])
-        return Status(**known)
+        return Status.from_data(data or {}) or Status(
+            State.LOST, reason=f"{self.status_file.name} is damaged"
+        )
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`; only the holder of the run lock may."""
-        write_json(self.status_file, asdict(status), durable=True)
+        write_json(self.status_file, status.to_data(), durable=True)
 
     def progress(self) -> Progress:
         """Return how far training is; empty before its first word."""
@@ -338,6 +307,18 @@ def _read_text(path: Path) -> str:
         return path.read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Replace a text file; bytes of a command line that are no UTF-8 are kept as they are."""
+    write_atomically(path, text.strip().encode(errors="surrogateescape") + b"\n", durable=True)
+
+
+def _cannot_make(runs: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot make a run folder in {runs} ({error.strerror or error}); "
+        "free some space or check who may write there"
+    )
 
 
 def _make_exclusive_folder(experiment_folder: Path) -> Path:

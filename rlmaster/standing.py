@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlmaster.durable_files import read_json, write_json
-from rlmaster.run_folder import RunFolder, State, list_runs
+from rlmaster.run_folder import RunFolder, list_runs
+from rlmaster.run_status import State
 from rlmaster.specification import flattened
 
 FEWEST_TO_COMPARE = 3
@@ -23,15 +24,14 @@ def standing_sentence(run: RunFolder, runs: Path) -> str:
         run: A run that has ended.
         runs: Where the project keeps its runs.
     """
-    file = run.report / "standing.json"
-    if known := read_json(file):
-        return str(known["sentence"])
+    if known := run.standing():
+        return known
     value = _value(run)
     if value is None or run.status().state is not State.COMPLETED:
         return ""
     sentence = compare(value, _comparable_values(run, runs))
     run.report.mkdir(exist_ok=True)
-    write_json(file, {"sentence": sentence})
+    write_json(run.standing_file, {"sentence": sentence})
     return sentence
 
 

@@ -21,8 +21,9 @@ from rlmaster.durable_files import utc_now, write_json
 from rlmaster.errors import HostError
 from rlmaster.events import Event, append_event, event
 from rlmaster.hosts.probing import probe_local
-from rlmaster.run_folder import STOPPED_EXIT_CODE, WORKER_VARIABLE, RunFolder, State, Status
+from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_status import STOPPED_EXIT_CODE, State, Status
 
 HEARTBEAT_S = 5.0
 POLL_S = 0.2

@@ -21,7 +21,8 @@ from hypothesis import settings
 from waiting import wait_until
 
 from rlmaster.hosts.tmux import SOCKET_VARIABLE
-from rlmaster.run_folder import FINAL_STATES, RunFolder
+from rlmaster.run_folder import RunFolder
+from rlmaster.run_status import FINAL_STATES
 
 settings.register_profile("shared-cores", deadline=None, max_examples=50)
 settings.load_profile("shared-cores")

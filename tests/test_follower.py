@@ -7,8 +7,9 @@ from rlmaster import follower
 from rlmaster.events import Event, append_event, event
 from rlmaster.follower import Follower, announce, finish, mark_if_lost
 from rlmaster.notify import Delivery
-from rlmaster.run_folder import Progress, RunFolder, State, Status
+from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_status import State, Status
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import describe_script
 from rlmaster.launcher import HostChoice, launch
 from rlmaster.project import Project
-from rlmaster.run_folder import FINAL_STATES, State, list_runs
+from rlmaster.run_folder import list_runs
+from rlmaster.run_status import FINAL_STATES, State
 from rlmaster.snapshot import PACKAGE
 
 

@@ -3,32 +3,14 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 
 import pytest
 
 from rlmaster import run_folder
 from rlmaster.durable_files import write_json
 from rlmaster.errors import ProjectError, RunFolderError
-from rlmaster.run_folder import (
-    Progress,
-    RunFolder,
-    State,
-    Status,
-    as_float_map,
-    find_run,
-    list_runs,
-)
-
-ALLOWED = {
-    "prepared": {"queued", "running", "failed", "stopped"},
-    "queued": {"running", "stopped", "lost"},
-    "running": {"completed", "failed", "stopped", "lost"},
-    "completed": set(),
-    "failed": {"queued", "running"},
-    "stopped": {"queued", "running"},
-    "lost": {"queued", "running"},
-}
+from rlmaster.run_folder import Progress, RunFolder, as_float_map, find_run, list_runs
+from rlmaster.run_status import State, Status
 
 
 def make_run(runs, name="pong", rationale="why") -> RunFolder:
@@ -115,22 +97,6 @@ def test_where_nothing_can_be_written_the_error_says_so(tmp_path):
 
 
 # -------------------------------------------------------------------------------------- states
-
-
-@pytest.mark.parametrize(("before", "after"), list(product(ALLOWED, ALLOWED)))
-def test_states_go_one_way(before, after):
-    status = Status(State(before), attempt=2, slot="cpu:0", since="then")
-    if after not in ALLOWED[before]:
-        with pytest.raises(RunFolderError, match=f"{before} cannot become {after}"):
-            status.enter(State(after))
-        return
-
-    entered = status.enter(State(after), reason="so")
-
-    assert (entered.state, entered.attempt, entered.slot) == (State(after), 2, "cpu:0")
-    assert entered.reason == "so"
-    assert "then" not in (entered.since, entered.heartbeat)
-    assert "" < entered.since <= entered.heartbeat
 
 
 def test_status_and_progress_come_back(tmp_path):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from rlmaster.experiment import Atari, Experiment
-from rlmaster.run_folder import Progress, RunFolder, State, Status, list_runs
+from rlmaster.run_folder import Progress, RunFolder, list_runs
+from rlmaster.run_status import State, Status
 from rlmaster.specification import with_overrides
 from rlmaster.standing import compare, standing_sentence
 

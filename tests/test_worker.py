@@ -8,8 +8,9 @@ from rlmaster.events import read_events
 from rlmaster.experiment import Experiment
 from rlmaster.experiment_script import describe_script
 from rlmaster.follower import mark_if_lost
-from rlmaster.run_folder import RunFolder, State, Status
+from rlmaster.run_folder import RunFolder
 from rlmaster.run_lock import is_locked
+from rlmaster.run_status import State, Status
 from rlmaster.worker import Worker
 
 ENDLESS = [

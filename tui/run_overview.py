@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rlmaster.run_folder import Progress, RunFolder, State, Status, as_float_map, list_runs
+from rlmaster.run_folder import Progress, RunFolder, as_float_map, list_runs
+from rlmaster.run_status import State, Status
 from tui.plain_text import one_line, printable
 from tui.wording import parse_time
 

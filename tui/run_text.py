@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from rlmaster.events import Event
-from rlmaster.run_folder import Progress, State
+from rlmaster.run_folder import Progress
+from rlmaster.run_status import State
 from tui.plain_text import one_line, printable
 from tui.run_overview import RunOverview
 from tui.wording import age, duration, number, parse_time, result, share, state_colour

@@ -17,7 +17,8 @@ from rlmaster.cli.terminal import answer, answer_json, say
 if TYPE_CHECKING:
     from rlmaster.events import Event
     from rlmaster.follower import Ending
-    from rlmaster.run_folder import RunFolder, Status
+    from rlmaster.run_folder import RunFolder
+    from rlmaster.run_status import Status
 
 INTERRUPTED = 130
 ENDINGS = frozenset({"finished", "failed", "stopped", "lost"})
@@ -88,7 +89,7 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
 
         from rlmaster.cli.progress import shown
         from rlmaster.follower import Follower, announce, finish
-        from rlmaster.run_folder import State
+        from rlmaster.run_status import State
 
         with shown(run, quiet=quiet) as show:
             for update in Follower(run).updates():
@@ -143,7 +144,7 @@ def leave_a_follower(run: "RunFolder") -> None:
 def _sum_up(run: "RunFolder", status: "Status", ending: "Ending") -> None:
     """Say what came out, and where everything is."""
     from rlmaster.reports.summary import result_sentence
-    from rlmaster.run_folder import State
+    from rlmaster.run_status import State
 
     if status.state is State.COMPLETED:
         say(result_sentence(run.progress()))

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 from rlmaster.durable_files import JsonObject
 from rlmaster.errors import RunFolderError
 from rlmaster.reports.summary import result_sentence
-from rlmaster.run_folder import Progress, RunFolder, State, Status
+from rlmaster.run_folder import Progress, RunFolder
+from rlmaster.run_status import State, Status
 from rlmaster.specification import flattened
 
 LONGEST_VALUE = 240

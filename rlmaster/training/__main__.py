@@ -14,7 +14,8 @@ from types import FrameType
 
 from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
-from rlmaster.run_folder import STOPPED_EXIT_CODE, WORKER_VARIABLE, RunFolder
+from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
+from rlmaster.run_status import STOPPED_EXIT_CODE
 from rlmaster.training.embedder_training import EmbedderTraining, StopRequested
 from rlmaster.training.recording import Recording
 

@@ -10,7 +10,8 @@ import pytest
 from waiting import wait_until
 
 from rlmaster.reports.summary import result_sentence
-from rlmaster.run_folder import FINAL_STATES, RunFolder, State, list_runs
+from rlmaster.run_folder import RunFolder, list_runs
+from rlmaster.run_status import FINAL_STATES, State
 
 GIVEN = ("--rationale", "why", "--host", "local", "--yes")
 HOSTILE = (

@@ -8,7 +8,8 @@ import pytest
 from waiting import wait_until
 
 from rlmaster.reports.summary import result_sentence
-from rlmaster.run_folder import RunFolder, State, Status
+from rlmaster.run_folder import RunFolder
+from rlmaster.run_status import State, Status
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rlmaster.durable_files import write_json
 from rlmaster.experiment import Atari, Autoencoder, Experiment
-from rlmaster.run_folder import Progress, RunFolder, State, Status
+from rlmaster.run_folder import Progress, RunFolder
+from rlmaster.run_status import State, Status
 
 needs_tex = [
     pytest.mark.system,

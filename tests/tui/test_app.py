@@ -11,7 +11,8 @@ from textual.widgets import Log
 
 from rlmaster.durable_files import write_json
 from rlmaster.events import append_event, event
-from rlmaster.run_folder import Progress, State, Status
+from rlmaster.run_folder import Progress
+from rlmaster.run_status import State, Status
 from tui.app import RlmasterApp
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
