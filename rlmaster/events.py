@@ -21,9 +21,14 @@ class Severity(StrEnum):
 
 SEVERITIES = {
     "started": Severity.INFO,
+    "resumed": Severity.INFO,
     "note": Severity.INFO,
     "new_best": Severity.GOOD,
     "finished": Severity.GOOD,
+    "plateau": Severity.WARNING,
+    "stalled": Severity.WARNING,
+    "disk_filling": Severity.WARNING,
+    "damaged": Severity.WARNING,
     "stopped": Severity.WARNING,
     "diverged": Severity.ERROR,
     "failed": Severity.ERROR,

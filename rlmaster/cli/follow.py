@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
 from rlmaster.cli.terminal import answer, answer_json, say
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ ENDINGS = frozenset({"finished", "failed", "stopped", "lost"})
 LAST_LINES = 15
 """How much of the log is shown of a run that failed."""
 
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Six characters, a path, `last`, or a unique part.")
-]
-
 
 def follow_command(
     run: RunArgument = "last",
@@ -38,7 +35,7 @@ def follow_command(
     ] = False,
 ) -> None:
     """Watch a run until it ends, then make its report. Ctrl-C stops watching, not the run."""
-    folder, runs = _find(run)
+    folder, runs = find_run_folder(run)
     if quiet:
         with alone(runs, folder.id) as is_alone:
             raise typer.Exit(follow_to_the_end(folder, runs, quiet=True) if is_alone else 0)
@@ -47,12 +44,12 @@ def follow_command(
 
 def report_command(
     run: RunArgument = "last",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a run's plots and report from what it has so far."""
     from rlmaster.follower import finish
 
-    folder, runs = _find(run)
+    folder, runs = find_run_folder(run)
     ending = finish(folder, runs)
     if as_json:
         files = {"tex": ending.tex, "pdf": ending.pdf}
@@ -61,16 +58,6 @@ def report_command(
         say(ending.note or "the report is made")
         answer(str(ending.pdf or ending.tex or ""))
     raise typer.Exit(0 if ending.tex else 1)
-
-
-def _find(run: str) -> "tuple[RunFolder, Path]":
-    from rlmaster.project import Project
-    from rlmaster.run_folder import find_run, run_at
-
-    if folder := run_at(run):
-        return folder, folder.path.parent.parent
-    runs = Project.containing(Path.cwd()).runs
-    return find_run(run, runs), runs
 
 
 def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlmaster.cli.arguments import JsonOption
 from rlmaster.cli.terminal import answer, answer_json, plain
 from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def runs_command(as_json: JsonOption = False) -> None:
