@@ -18,12 +18,13 @@ from pathlib import Path
 import torch
 
 from rlmaster.embedders.base import FrameBatch
-from rlmaster.experiment import Atari, Autoencoder, EmbedderTraining, Experiment, RandomFrames
+from rlmaster.experiment import Atari, Autoencoder, Experiment, RandomFrames
+from rlmaster.experiment import EmbedderTraining as Updates
 from rlmaster.run_folder import RunFolder
-from rlmaster.training import embedder_training
+from rlmaster.training.embedder_training import EmbedderTraining
 from rlmaster.training.evaluation import BACKGROUND_FRAMES, evenly_chosen
+from rlmaster.training.frames import FrameCollection
 from rlmaster.training.recording import Recording
-from rlmaster.training.update import choose_precision, make_optimiser, make_update
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         environment=Atari(game="Pong"),
         frames=RandomFrames(steps=20_000),
         embedder=Autoencoder(),
-        training=EmbedderTraining(
+        training=Updates(
             updates=arguments.rounds * arguments.updates, batch_size=arguments.batch_size
         ),
     )
@@ -63,17 +64,19 @@ def main() -> None:
 def _measure(
     experiment: Experiment, run: RunFolder, recording: Recording, arguments: argparse.Namespace
 ) -> tuple[list[float], list[float]]:
-    training = embedder_training.EmbedderTraining(experiment, run, recording)
-    store = training._collect()  # the parts of a training, without its evaluations and pictures
+    # The parts of a training, without its evaluations, checkpoints and pictures.
+    training = EmbedderTraining(experiment, run, recording)
+    frames = FrameCollection(experiment, run, recording, training.device, recording.advance)
+    store = frames.complete()
     train, _ = store.split_episodes(0.1, seed=1)
     indices = store.frame_indices(train)
     embedder = training._build()
     embedder.prepare(store.frames_at(evenly_chosen(indices, BACKGROUND_FRAMES)))
-    precision = choose_precision("auto", training.device)
-    optimiser = make_optimiser(embedder, experiment.training)
-    update = make_update(embedder, optimiser, precision, compiled=False)
+    batches = training._batches(store, indices)
+    learner = training._learner(embedder, batches, None)
+    update = training._make_update(learner)
     resident = FrameBatch(store.frames_at(indices[: arguments.batch_size]))
-    whole_loop = training._updates(update, training._batches(store, indices))
+    whole_loop = training._updates(learner, batches, 0)
     loop: list[float] = []
     bare: list[float] = []
     for _ in range(arguments.rounds):

@@ -76,13 +76,22 @@ def read_json(path: Path) -> JsonObject | None:
     return cast("JsonObject", data) if isinstance(data, dict) else None
 
 
-def append_line(path: Path, data: Mapping[str, Any]) -> None:
-    """Append one JSON line; a half line that a crash left behind is closed off first."""
+def append_line(path: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Append one JSON line; a half line that a crash left behind is closed off first.
+
+    Args:
+        path: The stream; its folder must exist.
+        data: What the line shall hold.
+        durable: Whether it must also survive a power cut (costs an fsync).
+    """
     line = json.dumps(data, ensure_ascii=False).encode() + b"\n"
     with path.open("ab+") as file:
         if file.tell() and not _ends_with_newline(file.fileno(), file.tell()):
             line = b"\n" + line
         file.write(line)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _ends_with_newline(handle: int, size: int) -> bool:

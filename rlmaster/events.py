@@ -57,15 +57,23 @@ class Event:
     @property
     def moment(self) -> datetime:
         """When it happened; the beginning of time where that was not written as one."""
-        try:
-            return datetime.fromisoformat(self.time).astimezone(UTC)
-        except ValueError:
-            return datetime.min.replace(tzinfo=UTC)
+        return moment_of(self.time)
 
     @property
     def id(self) -> str:
-        """Return what identifies the event within its run, so that none is announced twice."""
-        return f"{self.kind}-{self.step}"
+        """Return what identifies the event within its run, so that none is announced twice.
+
+        The moment tells it from one at the same step after a resume.
+        """
+        return f"{self.kind}-{self.step}-{self.moment:%Y%m%dT%H%M%S.%f}"
+
+
+def moment_of(time: str) -> datetime:
+    """Return the moment that ISO 8601 names; the beginning of time where it names none."""
+    try:
+        return datetime.fromisoformat(time).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for a time zone in the very first year
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def event(kind: str, message: str, step: int = 0, **values: float) -> Event:

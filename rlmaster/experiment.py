@@ -107,6 +107,8 @@ class Recording(Specification):
     """Held-out episodes in the video that is made at the end, 0 for none."""
     checkpoints: int = Field(default=4, ge=1, le=1000)
     """Checkpoints, spread evenly over the updates; the last is always kept, at least 1."""
+    checkpoint_every_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Seconds between the checkpoints that only a resume needs, above 0, at most 86,400."""
 
 
 class Experiment(Specification):

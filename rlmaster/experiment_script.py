@@ -67,10 +67,33 @@ def describe_script(
         SpecificationError: If its fields or the overrides do not hold.
     """
     _check_syntax(path)
+    return _describe_in_child(path, overrides, name or "", ())
+
+
+def describe_config(
+    path: Path, overrides: Sequence[str] = (), code_paths: Sequence[Path] = ()
+) -> ScriptDescription:
+    """Read the experiment of an earlier run in a child process, and change it.
+
+    Args:
+        path: The run's config.json.
+        overrides: `field=value` assignments, typed by the field.
+        code_paths: Where the run's code lies, for specifications that its script defined.
+
+    Raises:
+        ScriptError: If it cannot be read.
+        SpecificationError: If its fields, as this version has them, or the overrides do not hold.
+    """
+    return _describe_in_child(path, overrides, "", code_paths)
+
+
+def _describe_in_child(
+    path: Path, overrides: Sequence[str], name: str, code_paths: Sequence[Path]
+) -> ScriptDescription:
     with tempfile.TemporaryDirectory(prefix="rlmaster-") as folder:
         answer_file = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", __name__, str(path), str(answer_file), name or ""]
-        output = _run_bounded([*command, *overrides], path)
+        command = [sys.executable, "-m", __name__, str(path), str(answer_file), name]
+        output = _run_bounded([*command, *overrides], path, code_paths)
         answer = read_json(answer_file)
     if answer is None:
         raise ScriptError(f"{path.name} ended by itself while it was read{_last_line(output)}")
@@ -127,9 +150,10 @@ def _check_syntax(path: Path) -> None:
         raise ScriptError(f"{path} cannot be read ({error})") from error
 
 
-def _run_bounded(command: Sequence[str], path: Path) -> str:
+def _run_bounded(command: Sequence[str], path: Path, code_paths: Sequence[Path]) -> str:
     """Run the child and return what it printed; it dies with its children at the deadline."""
-    import_path = os.pathsep.join(entry for entry in sys.path if entry)
+    # Our own package comes first: a snapshot holds one too, as it was then.
+    import_path = os.pathsep.join([*filter(None, sys.path), *map(str, code_paths)])
     with tempfile.TemporaryFile() as output:  # a pipe would stay open with what the script leaves
         process = subprocess.Popen(
             command,
@@ -193,6 +217,9 @@ def _find_experiment(module: ModuleType, name: str) -> Experiment:
 
 
 def _describe_here(path: Path, overrides: Sequence[str], name: str) -> ScriptDescription:
+    if path.suffix == ".json":
+        experiment = Experiment.from_data(read_json(path) or {})
+        return describe_experiment(with_overrides(experiment, overrides))
     module = _load(path)
     experiment = with_overrides(_find_experiment(module, name), overrides)
     return describe_experiment(experiment, file=str(path), description=module.__doc__ or "")

@@ -1,28 +1,40 @@
-"""Launching: snapshot the code, make the run folder, start the worker, see it begin."""
+"""Launching: snapshot the code, make the run folder, queue the run, see it begin.
 
+Each step may be cut: what counts as a run is whole, and whoever looks after it goes on from there.
+"""
+
+import platform
+import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rlmaster.durable_files import utc_now
-from rlmaster.errors import HostError, LaunchError, UsageError
+from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
-from rlmaster.hosts.local import start_worker
+from rlmaster.hosts.inventory import Host
+from rlmaster.hosts.local import attach_command
+from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.selection import Ranked
+from rlmaster.hosts.slots import SlotRules, threads_per_slot
+from rlmaster.lifecycle import enqueue, wake_queue_runner
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_lock import RunLock, is_locked
-from rlmaster.run_status import State
+from rlmaster.run_lock import RunLock, held_slots
+from rlmaster.run_status import WAITING_STATES, State
 from rlmaster.snapshot import git_state, take_snapshot
 
-START_DEADLINE_S = 30.0
-"""A worker that loads no torch begins within a second; a busy machine gets this long."""
-
-GRACE_S = 2.0
-"""How long a worker that has written something may take to take its lock."""
+POLL_S = 0.02
+WAKE_S = 1.0
+"""Between two looks whether the queue runner lives."""
+LEAST_WAIT_S = 1.0
+"""Where there is a slot, a run usually starts within this."""
+LONGEST_WAIT_S = 35.0
+"""By then the queue runner has given up a worker that does not start."""
 
 Say = Callable[[str], None]
 
@@ -34,14 +46,30 @@ class HostChoice:
     name: str
     asked_for: str
     """What the person said: a host's name, or `auto`."""
-    ranking: list[Ranked]
+    ranking: Sequence[Ranked]
     python: str | None = None
     """Interpreter to run with; None for the one that launches."""
+    rules: SlotRules = field(default_factory=SlotRules)
+    """How many runs it is given at a time."""
+
+    @classmethod
+    def of(cls, host: Host, asked_for: str, ranking: Sequence[Ranked]) -> "HostChoice":
+        """Choose a host of the inventory."""
+        return cls(host.name, asked_for, ranking, host.python, host.slot_rules)
+
+    @property
+    def threads(self) -> int:
+        """Cores that the run has to itself, fixed from its launch on."""
+        probes = [ranked.probe for ranked in self.ranking if ranked.host == self.name]
+        return threads_per_slot(probes[0], self.rules) if probes and probes[0] else 1
 
     def to_data(self) -> dict[str, Any]:
         """Return what provenance keeps of the decision."""
         return {
             "host": self.name,
+            "computer": platform.node(),
+            "python": self.python or sys.executable,
+            "threads": self.threads,
             "asked_for": self.asked_for,
             "ranking": [{"host": r.host, "fits": r.fits, "reason": r.reason} for r in self.ranking],
             "decided": utc_now(),
@@ -56,7 +84,7 @@ def launch(
     host: HostChoice,
     say: Say = print,
 ) -> RunFolder:
-    """Start a run and return its folder once its worker lives.
+    """Queue a new run and return its folder once its worker lives, or it is known to wait.
 
     Args:
         project: Where the run is kept and whose code it trains with.
@@ -67,44 +95,99 @@ def launch(
 
     Raises:
         UsageError: If the rationale is empty, or the script is not in the project.
+        HostError: If the queue cannot be written.
         LaunchError: If the worker does not begin; the run is kept, as failed.
+    """
+    script = _relative(description.file, project)
+    with _new_run(project, description, rationale, script, host, say) as run:
+        pass
+    return await_start(run, host.name, say)
+
+
+def branch(
+    project: Project,
+    parent: RunFolder,
+    description: ScriptDescription,
+    *,
+    rationale: str,
+    host: HostChoice,
+    checkpoint: Path | None,
+    say: Say = print,
+) -> RunFolder:
+    """Queue a new run that goes on from where another one was; its parent stays as it is.
+
+    Args:
+        project: Where both are kept.
+        parent: The run that it builds on.
+        description: The parent's experiment with what is changed.
+        rationale: Why the run is made.
+        host: Where it goes.
+        checkpoint: The parent's checkpoint to go on from; None to begin anew.
+        say: Told each step as it happens, one sentence each.
+
+    Raises:
+        UsageError: If the rationale is empty.
+        HostError: If the queue cannot be written.
+        LaunchError: If the parent's files cannot be brought along, or the worker does not begin.
+    """
+    script = str(parent.provenance().get("script") or "")
+    with _new_run(project, description, rationale, script, host, say, parent) as run:
+        if checkpoint is not None:
+            _bring_along(parent, checkpoint, run)
+    return await_start(run, host.name, say)
+
+
+@contextmanager
+def _new_run(
+    project: Project,
+    description: ScriptDescription,
+    rationale: str,
+    script: str,
+    host: HostChoice,
+    say: Say,
+    parent: RunFolder | None = None,
+) -> Generator[RunFolder]:
+    """Make a run folder, let the caller fill it further, and queue the run.
+
+    Its lock is held all the time, so that nobody takes an unfinished launch for a forgotten one.
     """
     if not rationale.strip():
         raise UsageError("the rationale is empty; say in a few words why this run is made")
-    script = _relative(description.file, project)
     snapshot = take_snapshot(project)
     say(f"code kept as snapshot {snapshot.digest[:12]}")
     if snapshot.left_out:
         say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
-    git = git_state(project.root)
-    run = RunFolder.create(
-        project.runs,
-        config=description.experiment,
-        rationale=rationale,
-        provenance={
-            "script": script,
-            "description": description.description,
-            "git": git,
-            "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
-            "host_choice": host.to_data(),
-        },
-        digests={"experiment": description.digest, "snapshot": snapshot.digest},
-        differs_from_default=description.differs_from_default,
-    )
-    say(f"run {run.short_id} is in {run.path}")
-    try:
-        started = start_worker(
-            run.path, code_folder=snapshot.folder, python=host.python or sys.executable
+    run = RunFolder.reserve(project.runs, str(description.experiment["name"]))
+    with RunLock(run.id) as lock, _removed_unless_whole(run):
+        lock.take()
+        yield run
+        run.fill(
+            config=description.experiment,
+            rationale=rationale,
+            provenance={
+                "script": script,
+                "description": description.description,
+                "git": git_state(project.root),
+                "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
+                "host_choice": host.to_data(),
+            },
+            digests={"experiment": description.digest, "snapshot": snapshot.digest},
+            differs_from_default=description.differs_from_default,
+            parents=[parent.id] if parent else [],
         )
-    except (HostError, OSError) as error:
-        _give_up(run, f"the worker could not be started: {error}")
-    if started.note:
-        say(started.note)
-    _await_worker(run)
-    say(f"the worker runs on {host.name} ({started.how})")
-    if started.attach_command:
-        say(f"{started.attach_command} shows its terminal")
-    return run
+        say(f"run {run.short_id} is in {run.path}")
+        Queue.here().write_rules(host.rules)
+        enqueue(run, run.status().enter(State.QUEUED, host=platform.node()))
+
+
+@contextmanager
+def _removed_unless_whole(run: RunFolder) -> Generator[None]:
+    """Leave nothing of a run folder that could not be filled."""
+    try:
+        yield
+    finally:
+        if not run.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
 
 
 def _relative(file: str, project: Project) -> str:
@@ -119,25 +202,64 @@ def _relative(file: str, project: Project) -> str:
     return Path(file).resolve().relative_to(project.root).as_posix()
 
 
-def _await_worker(run: RunFolder) -> None:
-    """Wait until the worker has said its first word, or explain why it did not."""
-    begun = time.monotonic()
-    while (waited_s := time.monotonic() - begun) < START_DEADLINE_S:
-        if run.status().state is not State.PREPARED:
-            return
-        # A log without a lock may be a warning at start-up; one that stays alone is a last word.
-        if waited_s > GRACE_S and (words := run.last_log_lines(1)) and not is_locked(run.id):
-            _give_up(run, f"the worker did not start: {words[0]}")
-        time.sleep(0.02)
-    _give_up(run, f"the worker did not start: it said nothing for {START_DEADLINE_S:.0f} s")
+def _bring_along(parent: RunFolder, checkpoint: Path, run: RunFolder) -> None:
+    """Give a new run the frames and the checkpoint that it goes on from.
 
-
-def _give_up(run: RunFolder, reason: str) -> NoReturn:
-    """Write that a run failed before it began, unless its worker has come after all, and raise."""
-    lock = RunLock(run.id)
+    Both never change once they are written, so they are the same files where the disk allows it.
+    """
     try:
-        if lock.take() and (status := run.status()).state is State.PREPARED:
-            run.write_status(status.enter(State.FAILED, reason=reason))
-    finally:
-        lock.close()
-    raise LaunchError(f"{reason}; {run.log_file} has the rest")
+        for source in (checkpoint, parent.replay):
+            target = run.path / source.relative_to(parent.path)
+            shutil.copytree(source, target, copy_function=_link_or_copy)
+    except OSError as error:
+        raise LaunchError(
+            f"what run {parent.short_id} has kept cannot be brought along ({error}); "
+            "free some space, or copy its folder again"
+        ) from error
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Link a file, for none in these folders is ever changed in place; across disks, copy it."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def await_start(run: RunFolder, host: str, say: Say) -> RunFolder:
+    """Return a queued run once it has begun, or is known to wait for others.
+
+    Raises:
+        LaunchError: If its worker does not begin.
+        HostError: If there is no process that would start it.
+    """
+    begun, next_wake = time.monotonic(), 0.0
+    while (status := run.status()).state in WAITING_STATES:
+        if waits := _why_it_waits(run, time.monotonic() - begun):
+            say(f"{waits}; it starts by itself. `rlmaster queue` shows what waits")
+            return run
+        if time.monotonic() >= next_wake:
+            next_wake = time.monotonic() + WAKE_S
+            wake_queue_runner()
+        time.sleep(POLL_S)
+    if status.state is State.FAILED and not status.lock:  # no worker ever had it
+        raise LaunchError(f"{status.reason}; {run.log_file} has the rest")
+    say(f"the worker runs on {host}")
+    if command := attach_command(run.path):
+        say(f"{command} shows its terminal")
+    return run
+
+
+def _why_it_waits(run: RunFolder, waited_s: float) -> str:
+    """Return why a run does not start yet; nothing where it may start at any moment."""
+    queue = Queue.here()
+    if queue.is_drained:
+        return "the queue is drained (`rlmaster queue open` ends that)"
+    if waited_s < LEAST_WAIT_S:
+        return ""
+    if all(held_slots().values()) or waited_s > LONGEST_WAIT_S:
+        ahead = queue.position(run.id) or 0
+        return "it waits for a slot" + (
+            f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""
+        )
+    return ""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlmaster.experiment import Experiment
 from rlmaster.project import Project
-from rlmaster.run_folder import Progress, RunFolder, find_run, run_at
+from rlmaster.run_folder import Progress, RunFolder
+from rlmaster.run_index import find_run, run_at
 from rlmaster.run_status import Status
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from rlmaster.durable_files import (
     write_atomically,
     write_json,
 )
-from rlmaster.errors import ProjectError, RunFolderError
+from rlmaster.errors import RunFolderError
 from rlmaster.run_status import State, Status
 
 SCHEMA_VERSION = 1
@@ -38,7 +38,7 @@ class Progress:
     """How far training is, for people who watch."""
 
     phase: str = ""
-    """What is being done: collecting, training, evaluating, rendering."""
+    """What is being done: collecting, restoring, compiling, training, rendering."""
     step: int = 0
     total: int = 0
     axis: str = "updates"
@@ -198,6 +198,11 @@ class RunFolder:
         """Return where code and host choice came from; empty where it is not known."""
         return read_json(self.provenance_file) or {}
 
+    def host_choice(self) -> JsonObject:
+        """Return where the run goes, with which Python, and why; empty where it is not known."""
+        choice = self.provenance().get("host_choice")
+        return cast("JsonObject", choice) if isinstance(choice, dict) else {}
+
     def code_paths(self) -> list[Path]:
         """Return where Python finds the run's code: its snapshot, and the script's folder there.
 
@@ -280,6 +285,20 @@ class RunFolder:
         """Return the end of the log; none where there is no log yet."""
         return _read_text(self.log_file).splitlines()[-count:]
 
+    def checkpoint_folders(self) -> list[Path]:
+        """Return the checkpoints that are named by their step, oldest first."""
+        return sorted(path.parent for path in self.checkpoints.glob("update-*/manifest.json"))
+
+    def find_checkpoint(self, which: str = "newest") -> Path | None:
+        """Return a checkpoint's folder: `newest`, `best`, or by its name; None where it is not."""
+        known = self.checkpoint_folders()
+        if which == "newest":
+            return known[-1] if known else None
+        best = str((read_json(self.checkpoints / "best.json") or {}).get("checkpoint") or "")
+        name = best if which == "best" else which
+        is_name = bool(name) and name == Path(name).name
+        return self.checkpoints / name if is_name and (self.checkpoints / name).is_dir() else None
+
     def preview_files(self) -> list[Path]:
         """Return the previews, oldest first."""
         return sorted(self.previews.glob("*.png"))
@@ -346,39 +365,6 @@ def _all_runs(runs: Path) -> Iterator[RunFolder]:
         folder = RunFolder(path)
         if folder.exists():
             yield folder
-
-
-def find_run(text: str, runs: Path) -> RunFolder:
-    """Find a run by `last`, its six characters, a path, or a part of name and id that only it has.
-
-    Raises:
-        ProjectError: If no run fits, or several do.
-    """
-    if direct := run_at(text):
-        return direct
-    known = list_runs(runs)
-    if not known:
-        raise ProjectError(f"there is no run in {runs} yet; `rlmaster launch` makes one")
-    if text == "last":
-        return known[0]
-    found = [run for run in known if run.short_id == text] or [
-        run for run in known if text in f"{run.name}/{run.id}"
-    ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ProjectError(f"no run is called {text!r}; the newest is {known[0].short_id}")
-    newest = ", ".join(run.short_id for run in found[:5])
-    raise ProjectError(f"{text!r} fits {len(found)} runs; name one of them: {newest}, ...")
-
-
-def run_at(text: str) -> RunFolder | None:
-    """Return the run that a path leads to, or None where it leads to none."""
-    try:
-        folder = RunFolder(Path(text).expanduser().resolve())
-    except (OSError, RuntimeError, ValueError):  # `~nobody`, or a name too long for a path
-        return None
-    return folder if folder.exists() else None
 
 
 def as_float_map(values: Any) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from rlmaster.durable_files import JsonObject, utc_now
 from rlmaster.errors import RunFolderError
@@ -86,6 +86,17 @@ class Status:
             raise RunFolderError(f"a run that is {self.state} cannot be resumed")
         return Status(State.QUEUED, self.attempt + 1, since=utc_now(), host=host)
 
+    def describe_attempt(self, started: str) -> JsonObject:
+        """Return what the list of attempts says of one that has ended and began at `started`."""
+        return {
+            "attempt": self.attempt,
+            "host": self.host,
+            "start": started,
+            "end": self.since,
+            "state": self.state,
+            "reason": self.reason,
+        }
+
     def to_data(self) -> JsonObject:
         """Return it as JSON data."""
         return asdict(self)
@@ -97,5 +108,7 @@ class Status:
         if known.get("state") not in list(State):
             return None
         known["state"] = State(known["state"])
-        known["answered"] = tuple(known.get("answered") or ())
+        answered = known.get("answered")
+        words = cast("list[Any]", answered) if isinstance(answered, list | tuple) else []
+        known["answered"] = tuple(map(str, words))
         return cls(**known)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +53,22 @@ def take_snapshot(project: Project) -> Snapshot:
     contents = _read(files)
     digest = _digest(contents)
     folder = project.runs / ".snapshots" / digest
-    if not folder.exists():  # it gets this name when it is whole, so being there is enough
+    if not _is_there(folder):
         try:
             _write(contents, folder)
         except OSError as error:
             raise LaunchError(f"cannot keep the code of the run ({error})") from error
     return Snapshot(digest, folder, [_shown(name) for name in sorted(left_out)])
+
+
+def _is_there(folder: Path) -> bool:
+    """Tell whether a snapshot is kept, and mark it as used now, which keeps `rlmaster gc` away.
+
+    It gets its name when it is whole, so being there is enough.
+    """
+    with suppress(OSError):  # there is none, or it is another account's
+        os.utime(folder)
+    return folder.exists()
 
 
 def git_state(root: Path) -> dict[str, object]:

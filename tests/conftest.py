@@ -18,11 +18,16 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from push_receiver import Receiver, receiving
 from waiting import wait_until
 
 from rlmaster.hosts.tmux import SOCKET_VARIABLE
 from rlmaster.run_folder import RunFolder
+from rlmaster.run_lock import FOLDER_VARIABLE
 from rlmaster.run_status import FINAL_STATES
+
+# Nobody is pushed a notice of what a test does.
+os.environ["RLMASTER_CONFIG"] = os.devnull
 
 settings.register_profile("shared-cores", deadline=None, max_examples=50)
 settings.load_profile("shared-cores")
@@ -85,6 +90,9 @@ class Rlmaster:
         self.environment = {
             **{name: text for name, text in os.environ.items() if name not in left_out},
             "TMPDIR": str(scratch / "tmp"),
+            FOLDER_VARIABLE: str(scratch / "tmp"),
+            "XDG_STATE_HOME": str(scratch / "state"),
+            "XDG_CONFIG_HOME": str(scratch / "config"),
             "TMUX_TMPDIR": str(scratch),
             SOCKET_VARIABLE: scratch.name,
             "OMP_WAIT_POLICY": "PASSIVE",  # several runs may train at once on few cores
@@ -120,6 +128,10 @@ class Rlmaster:
             timeout=bound_s,
             check=False,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return what a person types, as a list of words."""
+        return [sys.executable, "-m", "rlmaster", *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Python in the project; it is ended with the test."""
@@ -209,7 +221,14 @@ def same_environment(rlmaster: Rlmaster, monkeypatch: pytest.MonkeyPatch) -> Non
     for name, text in rlmaster.environment.items():
         monkeypatch.setenv(name, text)
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
-    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A push service on this computer."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with receiving() as service:
+        yield service
 
 
 @pytest.fixture
@@ -217,8 +236,8 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for run locks that no other test uses."""
     folder = tmp_path / "locks"
     folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return folder
 
 

@@ -53,5 +53,6 @@ def test_the_command_line_waits_for_no_heavy_library():
         "textual",
         "tensorboard",
         "dbus_fast",
+        "apprise",
         "jinja2",
     }

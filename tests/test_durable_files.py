@@ -185,6 +185,18 @@ def test_every_file_and_folder_of_a_tree_is_synced(tmp_path, monkeypatch):
     assert sorted(synced) == [str(tmp_path), str(tmp_path / "inner"), str(tmp_path / "inner/file")]
 
 
+def test_a_durable_line_is_whole_on_the_disk_when_it_is_synced(tmp_path, monkeypatch):
+    synced: list[bytes] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").read_bytes())
+    )
+
+    append_line(tmp_path / "stream.jsonl", {"a": 1})
+    append_line(tmp_path / "stream.jsonl", {"b": 2}, durable=True)
+
+    assert synced == [b'{"a": 1}\n{"b": 2}\n']
+
+
 @given(lines)
 def test_json_files_come_back(data):
     with tempfile.TemporaryDirectory() as folder:

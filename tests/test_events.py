@@ -60,8 +60,19 @@ def test_reading_goes_on_where_it_ended(tmp_path):
 
 
 def test_an_event_has_one_identity_within_its_run():
-    assert event("new_best", "a", 5).id == event("new_best", "b", 5).id == "new_best-5"
-    assert event("new_best", "a", 6).id != event("new_best", "a", 5).id
+    moment = "2026-01-01T10:00:00.125+00:00"
+    seen = Event("new_best", "a", 5, time=moment)
+
+    assert (
+        seen.id == Event("new_best", "b", 5, time=moment).id == "new_best-5-20260101T100000.125000"
+    )
+    assert seen.id != Event("new_best", "a", 6, time=moment).id
+    assert seen.id != Event("new_best", "a", 5, time="2026-01-01T11:00:00+00:00").id
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_is_none_is_the_beginning_of_time(time):
+    assert Event("note", "", time=time).moment.year == 1
 
 
 @pytest.mark.parametrize("kind", SEVERITIES)

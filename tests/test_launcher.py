@@ -1,10 +1,8 @@
 import shutil
-from pathlib import Path
 
 import pytest
 from waiting import wait_until
 
-from rlmaster import launcher
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import describe_script
 from rlmaster.launcher import HostChoice, launch
@@ -95,28 +93,3 @@ def test_an_interpreter_without_what_it_needs_is_told_apart(start, tmp_path):
 
     with pytest.raises(LaunchError, match="No module named 'pydantic'"):
         start("why", str(python))
-
-
-def test_a_worker_that_says_nothing_is_not_waited_for_for_ever(start, project, monkeypatch):
-    monkeypatch.setattr(launcher, "START_DEADLINE_S", 0.5)
-
-    with pytest.raises(LaunchError, match="it said nothing"):
-        start("why", "true")
-
-    (run,) = list_runs(project / "runs")
-    assert run.status().state is State.FAILED
-
-
-def test_a_worker_that_starts_too_late_leaves_the_failed_run_alone(
-    start, project, rlmaster, monkeypatch
-):
-    monkeypatch.setattr(launcher, "START_DEADLINE_S", 0.1)
-    with pytest.raises(LaunchError):
-        start("why", "true")
-    (run,) = list_runs(project / "runs")
-
-    late = rlmaster.python("-m", "rlmaster.worker", str(run.path))
-
-    assert late.returncode == 1
-    assert run.status().state is State.FAILED
-    assert not Path(run.environment_file).exists()

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +7,8 @@ import pytest
 
 from rlmaster import run_folder
 from rlmaster.durable_files import write_json
-from rlmaster.errors import ProjectError, RunFolderError
-from rlmaster.run_folder import Progress, RunFolder, as_float_map, find_run, list_runs
+from rlmaster.errors import RunFolderError
+from rlmaster.run_folder import Progress, RunFolder, as_float_map, list_runs
 from rlmaster.run_status import State, Status
 
 
@@ -137,7 +136,7 @@ def test_attempts_are_kept_in_order(tmp_path):
     assert [attempt["attempt"] for attempt in run.attempts()] == [1, 2]
 
 
-# --------------------------------------------------------------------------------- finding runs
+# --------------------------------------------------------------------------------- listing runs
 
 
 @pytest.fixture
@@ -149,54 +148,6 @@ def three_runs(tmp_path) -> list[RunFolder]:
         make_run_called(runs, "breakout", "20260101-110000-bbbbb3"),
         make_run_called(runs, "pong", "20260102-100000-ccccc4"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("last", 2),
-        ("aaaaa2", 0),
-        ("20260101-110000-bbbbb3", 1),
-        ("breakout", 1),
-        ("breakout/20260101-110000-bbbbb3", 1),
-        ("bbb", 1),
-        ("20260102", 2),
-    ],
-)
-def test_a_run_is_found_by(three_runs, tmp_path, text, number):
-    assert find_run(text, tmp_path / "runs").id == three_runs[number].id
-
-
-def test_a_run_is_found_by_its_path(three_runs, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    assert find_run(str(three_runs[0].path), tmp_path / "elsewhere").path == three_runs[0].path
-    relative = os.path.relpath(three_runs[0].path)
-    assert find_run(relative, tmp_path / "elsewhere").path == three_runs[0].path
-    monkeypatch.chdir(three_runs[1].path)
-    assert find_run(".", tmp_path / "runs").id == three_runs[1].id
-
-
-def test_six_characters_win_over_a_part_of_another_run(tmp_path):
-    wanted = make_run_called(tmp_path, "pong", "20260101-100000-aaaaa2")
-    make_run_called(tmp_path, "like-aaaaa2", "20260102-100000-ccccc4")
-
-    assert find_run("aaaaa2", tmp_path).id == wanted.id
-
-
-def test_what_fits_several_runs_is_refused_with_their_names(three_runs, tmp_path):
-    with pytest.raises(ProjectError, match=r"'pong' fits 2 runs; .*ccccc4, aaaaa2"):
-        find_run("pong", tmp_path / "runs")
-
-
-def test_what_fits_no_run_is_refused_with_the_newest(three_runs, tmp_path):
-    with pytest.raises(ProjectError, match=r"no run is called 'zzz'; the newest is ccccc4"):
-        find_run("zzz", tmp_path / "runs")
-
-
-def test_where_there_are_no_runs_the_error_says_what_makes_one(tmp_path):
-    with pytest.raises(ProjectError, match="rlmaster launch"):
-        find_run("last", tmp_path / "runs")
 
 
 def test_runs_are_listed_newest_first_and_nothing_else_is(three_runs, tmp_path):

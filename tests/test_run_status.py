@@ -50,3 +50,4 @@ def test_a_status_comes_back_from_json_and_passes_over_what_it_does_not_know():
     status = Status(State.FAILED, 3, "then", "now", "cpu:0", exit_code=1, answered=("a", "b"))
     assert Status.from_data({**status.to_data(), "of_a_later_version": 1}) == status
     assert Status.from_data({"state": "of a later version"}) is None
+    assert Status.from_data({"state": "running", "answered": 3}) == Status(State.RUNNING)

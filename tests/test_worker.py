@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 
 import pytest
@@ -7,7 +8,7 @@ from waiting import wait_until
 from rlmaster.events import read_events
 from rlmaster.experiment import Experiment
 from rlmaster.experiment_script import describe_script
-from rlmaster.follower import mark_if_lost
+from rlmaster.lifecycle import look_after
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_lock import is_locked
 from rlmaster.run_status import State, Status
@@ -145,10 +146,10 @@ def test_training_ends_with_its_worker_and_the_run_is_lost(run, rlmaster, worker
     os.kill(training, signal.SIGSTOP)  # so that it certainly outlives its worker
     worker.kill()
     worker.wait()
-    assert mark_if_lost(run).state is State.RUNNING
+    assert look_after(run).state is State.RUNNING
     os.kill(training, signal.SIGCONT)
 
-    wait_until(lambda: mark_if_lost(run).state is State.LOST, 30)
+    wait_until(lambda: look_after(run).state is State.LOST, 30)
     wait_until(lambda: training_of(rlmaster) is None)
     if when == "while it trains":
         assert checkpoints(run)
@@ -169,7 +170,7 @@ def test_a_run_that_has_ended_is_not_run_again(finished_run, rlmaster):
     again = rlmaster.python("-m", "rlmaster.worker", str(run.path))
 
     assert again.returncode == 1
-    assert again.stderr == f"run {run.short_id} is completed, not prepared\n"
+    assert again.stderr == f"run {run.short_id} is completed, not waiting\n"
     assert run.status_file.read_bytes() == before
 
 
@@ -226,3 +227,13 @@ def test_the_last_words_find_room_on_a_full_disk(folder):
     worker._record_ending(Status(State.RUNNING, attempt=1).enter(State.FAILED), started="")
     assert not worker._reserve.exists()
     assert folder.status().state is State.FAILED
+
+
+def test_a_run_whose_folder_is_deleted_ends_and_frees_its_lock(run, rlmaster, worker):
+    def is_gone() -> bool:
+        shutil.rmtree(run.path, ignore_errors=True)  # training may be writing there meanwhile
+        return worker.poll() is not None
+
+    wait_until(is_gone, 40)
+    wait_until(lambda: not is_locked(run.id))
+    assert training_of(rlmaster) is None

@@ -4,7 +4,7 @@ Shapes: N environments, K stacked frames, H and W pixels of a frame.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,11 @@ from rlmaster.atari.environment import AtariEnvironments, Step
 from rlmaster.experiment import RandomFrames
 
 Actions = NDArray[np.int64]
+OnProgress = Callable[[int, int], None]
+"""Called with how much is done and how much there is to do."""
+
+SKIPPED_AT_ONCE = 65_536
+"""Choices that are drawn in one go where they are not needed; more would only take memory."""
 
 
 class Policy(Protocol):
@@ -20,6 +25,10 @@ class Policy(Protocol):
 
     def actions(self, observation: NDArray[np.uint8]) -> Actions:
         """Choose one action per environment, `(N,)`, for an observation `(N, K, H, W)`."""
+        ...
+
+    def skip(self, steps: int, num_environments: int) -> None:
+        """Be where it would be after choosing so often for so many environments."""
         ...
 
 
@@ -34,6 +43,25 @@ class Store(Protocol):
     @property
     def num_rows(self) -> int:
         """Steps of each environment that are kept."""
+        ...
+
+    @property
+    def num_steps(self) -> int:
+        """Agent steps that are kept, over all environments together."""
+        ...
+
+    @property
+    def actions(self) -> NDArray[Any]:
+        """Action chosen after each step, `(capacity_rows, N)`, or a negative number."""
+        ...
+
+    @property
+    def episode_start(self) -> NDArray[np.bool_]:
+        """Where a step began an episode, `(capacity_rows, N)`."""
+        ...
+
+    def frames_of_row(self, row: int) -> NDArray[np.uint8]:
+        """Return the newest frame of each environment at a step, `(N, H, W)`."""
         ...
 
     def reserve(self, capacity_rows: int) -> None:
@@ -64,15 +92,69 @@ class RandomPolicy:
         """Choose one action per environment, `(N,)`, whatever is seen."""
         return self._generator.integers(self._num_actions, size=len(observation))
 
+    def skip(self, steps: int, num_environments: int) -> None:
+        """Draw what so many choices would have drawn."""
+        for first in range(0, steps, SKIPPED_AT_ONCE):
+            rows = min(SKIPPED_AT_ONCE, steps - first)
+            self._generator.integers(self._num_actions, size=(rows, num_environments))
+
+
+def rows_for(steps: int, num_environments: int) -> int:
+    """Return how many steps of each environment to make room for.
+
+    A sixteenth more for rows that are no steps, which is enough unless episodes are very short.
+    """
+    return steps * 17 // 16 // num_environments + 3
+
+
+def is_collected(store: Store, steps: int) -> bool:
+    """Tell whether a store holds all that `collect` keeps: the steps, and one row after them."""
+    if store.num_rows == 0:
+        return False
+    in_newest_row = int(np.count_nonzero(store.actions[store.num_rows - 1] >= 0))
+    return store.num_steps - in_newest_row >= steps
+
+
+def play_again(
+    environments: AtariEnvironments,
+    policy: Policy,
+    store: Store,
+    on_progress: OnProgress | None = None,
+) -> Step | None:
+    """Bring environments and policy to where the rows of a store end, all of them complete.
+
+    Args:
+        environments: What is played, made as it was when the store was filled.
+        policy: Who plays, made as it was then.
+        store: What was seen and done since the first reset.
+        on_progress: Called at every step with the row that is played again, and their number.
+
+    Returns:
+        What the environments answer to the last actions; None where this emulator shows other
+        frames than the stored ones.
+    """
+    kept = slice(0, store.num_rows)
+    step: Step | None = None
+    for row, there, step in environments.replay(store.episode_start[kept], store.actions[kept]):
+        if row < store.num_rows:
+            shown, stored = step.observation[:, -1], store.frames_of_row(row)
+            if not np.array_equal(shown[there], stored[there]):
+                return None
+        if on_progress is not None:
+            on_progress(row, store.num_rows)
+    policy.skip(store.num_rows, environments.num_environments)
+    return step
+
 
 def collect(
     environments: AtariEnvironments,
     policy: Policy,
     store: Store,
     steps: int,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
+    after: Step | None = None,
 ) -> None:
-    """Play from a reset until so many agent steps are in the store; it grows as needed.
+    """Play until so many agent steps are in the store; it grows as needed.
 
     A step whose action is ignored, because the episode was over, takes a row and is not counted.
     While the emulators play, the step before is stored.
@@ -83,11 +165,12 @@ def collect(
         store: Where it is kept, one stream per environment.
         steps: Agent steps over all environments together; passed by less than one step of each.
         on_progress: Called at every step with the agent steps so far and `steps`.
+        after: What followed the rows that the store has, from `play_again`; by default the
+            environments are reset.
     """
-    step = environments.reset()
-    # A sixteenth more for rows that are no steps, which is enough unless episodes are very short.
-    store.reserve(store.num_rows + steps * 17 // 16 // environments.num_environments + 3)
-    played = 0
+    step = environments.reset() if after is None else after
+    store.reserve(rows_for(steps, environments.num_environments))
+    played = store.num_steps
     while played < steps:
         if store.num_rows + 1 == store.capacity_rows:
             store.reserve(store.capacity_rows * 5 // 4 + 1)

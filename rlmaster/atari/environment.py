@@ -3,6 +3,7 @@
 Shapes: N environments, K stacked frames (oldest first), H and W pixels of a frame.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,17 +147,23 @@ class AtariEnvironments:
 
     def recv(self) -> Step:
         """Wait for the step that `send` started."""
+        overdue = self._steps_since_seeding >= self._reseed_after_steps
+        return self._recv(self._ended & overdue)
+
+    def _recv(self, seeded_anew: NDArray[np.bool_]) -> Step:
+        """Wait for the step that `send` started, which some environments spend on being seeded."""
         observation, reward, terminated, truncated, information = self._vector.recv()
-        episode_start = self._ended
+        episode_start = self._ended | seeded_anew
         self._steps_since_seeding += 1
-        overdue = episode_start & (self._steps_since_seeding > self._reseed_after_steps)
-        if overdue.any():
-            # The plain reset has just happened in this step; the seeded one replaces it, so that
+        if seeded_anew.any():
+            # A plain reset has just happened in this step; the seeded one replaces it, so that
             # an episode's first observation still takes exactly one step.
-            seeded_observation, seeded_information = self._reset_seeded(overdue)
-            observation[overdue] = seeded_observation[overdue]
+            seeded_observation, seeded_information = self._reset_seeded(seeded_anew)
+            observation[seeded_anew] = seeded_observation[seeded_anew]
             for name in ("lives", "episode_frame_number"):
-                information[name][overdue] = seeded_information[name][overdue]
+                information[name][seeded_anew] = seeded_information[name][seeded_anew]
+            for array in (reward, terminated, truncated):  # where it was no reset but a replay
+                array[seeded_anew] = 0
         lives: NDArray[np.int32] = information["lives"]
         life_lost = (lives < self._lives) & ~episode_start
         self._ended, self._lives = terminated | truncated, lives
@@ -176,6 +183,33 @@ class AtariEnvironments:
         self.send(actions)
         return self.recv()
 
+    def replay(
+        self, episode_start: NDArray[np.bool_], actions: NDArray[np.integer[Any]]
+    ) -> Iterator[tuple[int, NDArray[np.bool_], Step]]:
+        """Come back to where environments like these were some steps after their first reset.
+
+        Each is seeded as it was seeded last and plays its actions since, so this takes at most
+        `reseed_after_steps` and an episode, however long it has played.
+
+        Args:
+            episode_start: Where each step began an episode, `(T, N)`, from the first reset on.
+            actions: Action chosen after each step, `(T, N)`; any where the episode was over.
+
+        Yields:
+            The number of a step, which environments are by now where they were, `(N,)`, and what
+            they answer: from the earliest of the last seedings to step T, in which all are.
+        """
+        rows, times_seeded = last_seedings(episode_start, self._reseed_after_steps)
+        first_row = int(rows.min())
+        self._times_seeded = times_seeded.copy()
+        yield first_row, rows == first_row, self.reset()
+        for row in range(first_row, len(actions)):
+            self.send(np.maximum(actions[row], 0).astype(np.int64))
+            due = rows == row + 1
+            self._times_seeded[due] = times_seeded[due]
+            step = self._recv(due) if due.any() else self.recv()
+            yield row + 1, rows <= row + 1, step
+
     def _reset_seeded(self, where: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         seeds = [
             environment_seed(self._seed, index, int(self._times_seeded[index]))
@@ -184,6 +218,28 @@ class AtariEnvironments:
         self._times_seeded[where] += 1
         self._steps_since_seeding[where] = 0
         return self._vector.reset(seed=np.array(seeds), options={"reset_mask": where})
+
+
+def last_seedings(
+    episode_start: NDArray[np.bool_], reseed_after_steps: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return when environments were last seeded, and how often each had been seeded before.
+
+    Args:
+        episode_start: Where each step began an episode, `(T, N)`, from the first reset on.
+        reseed_after_steps: Steps since its last seeding after which an environment is due.
+
+    Returns:
+        The number of that step, and of the seedings before it, both `(N,)`.
+    """
+    num_environments = episode_start.shape[1]
+    rows, times = np.zeros(num_environments, np.int64), np.zeros(num_environments, np.int64)
+    for environment in range(num_environments):
+        for start in np.flatnonzero(episode_start[:, environment]).tolist():
+            if start - rows[environment] > reseed_after_steps:
+                rows[environment] = start
+                times[environment] += 1
+    return rows, times
 
 
 def environment_seed(run_seed: int, environment: int, times_seeded: int) -> int:

@@ -5,7 +5,21 @@ from pathlib import Path
 
 import typer
 
-from rlmaster.cli import follow, hosts, launch, reading
+from rlmaster.cli import (
+    control,
+    doctor,
+    follow,
+    hosts,
+    launch,
+    notes,
+    notify,
+    queue,
+    reading,
+    render,
+    runs,
+    show,
+    storage,
+)
 from rlmaster.cli.terminal import say
 from rlmaster.errors import RlmasterError
 
@@ -21,11 +35,25 @@ app = typer.Typer(
 
 app.command("launch")(launch.launch_command)
 app.command("follow")(follow.follow_command)
+app.command("stop")(control.stop_command)
+app.command("resume")(control.resume_command)
+app.command("branch")(control.branch_command)
+app.add_typer(queue.queue_app, name="queue")
 app.command("report")(follow.report_command)
-app.command("runs")(reading.runs_command)
+app.command("conclude")(notes.conclude_command)
+app.command("tag")(notes.tag_command)
+app.command("runs")(runs.runs_command)
+app.command("show")(show.show_command)
 app.command("experiments")(reading.experiments_command)
 app.command("hosts")(hosts.hosts_command)
+app.command("doctor")(doctor.doctor_command)
 app.command("frames")(reading.frames_command)
+app.command("render")(render.render_command)
+app.command("delete")(storage.delete_command)
+app.command("restore")(storage.restore_command)
+app.command("gc")(storage.gc_command)
+app.command("du")(storage.du_command)
+app.add_typer(notify.notify_app, name="notify")
 
 
 @app.callback(invoke_without_command=True)

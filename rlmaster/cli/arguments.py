@@ -1,18 +1,70 @@
-"""Arguments that several commands share, and what they stand for."""
+"""Arguments that several commands share, what they stand for, and how the shell completes them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlmaster.cli.terminal import plain
+from rlmaster.errors import RlmasterError
+
 if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
 
+MOST_COMPLETIONS = 50
+"""Newest runs that the shell offers."""
+
+Completions = list[tuple[str, str]]
+"""Words, each with what helps to choose it; a shell that shows no help leaves that out."""
+
+
+def complete_run(incomplete: str) -> Completions:
+    """Return the newest runs whose six characters begin so, as the index knows them.
+
+    Nothing is read anew and nothing is said: a shell waits, and has no place for a sentence.
+    """
+    import sqlite3
+
+    from rlmaster.project import Project
+    from rlmaster.run_index import RunIndex
+    from rlmaster.run_index.query import RunQuery
+
+    begins = RunQuery("substr(short_id, 1, ?) = ?", (len(incomplete), incomplete))
+    try:
+        with RunIndex(Project.containing(Path.cwd()).runs) as index:
+            rows = index.rows(begins, MOST_COMPLETIONS)
+    except (RlmasterError, OSError, ValueError, sqlite3.Error):
+        return []
+    # A folder that somebody named by hand may hold anything, and this goes to a shell.
+    return [(row.short_id, plain(row.name)) for row in rows if row.short_id.isalnum()]
+
+
+def complete_experiment(incomplete: str) -> Completions:
+    """Return the names of the project's experiment scripts that begin so."""
+    from rlmaster.project import Project
+
+    try:
+        scripts = Project.containing(Path.cwd()).scripts()
+    except (RlmasterError, OSError):
+        return []
+    return [(path.stem, "") for path in scripts if path.stem.startswith(incomplete)]
+
+
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Six characters, a path, `last`, or a unique part.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Six characters, a path, `last`, or a unique part.",
+        autocompletion=complete_run,
+    ),
 ]
 RunsArgument = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Six characters, paths, or unique parts.")
+    list[str],
+    typer.Argument(
+        metavar="RUN",
+        help="Six characters, paths, or unique parts.",
+        autocompletion=complete_run,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
@@ -24,10 +76,12 @@ def find_run_folder(run: str) -> "tuple[RunFolder, Path]":
     Raises:
         ProjectError: If no run is called that, or several are.
     """
+    from rlmaster.cli.indexing import synced_index
     from rlmaster.project import Project
-    from rlmaster.run_folder import find_run, run_at
+    from rlmaster.run_index import run_at
 
     if folder := run_at(run):
         return folder, folder.path.parent.parent
     runs = Project.containing(Path.cwd()).runs
-    return find_run(run, runs), runs
+    with synced_index(runs) as index:
+        return index.find(run), runs

@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
-from rlmaster.cli.terminal import answer, answer_json, say
+from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, say
 
 if TYPE_CHECKING:
-    from rlmaster.events import Event
     from rlmaster.follower import Ending
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
 
-INTERRUPTED = 130
-ENDINGS = frozenset({"finished", "failed", "stopped", "lost"})
-"""These are announced once the report exists, so that the notice can say how the run stands."""
 LAST_LINES = 15
 """How much of the log is shown of a run that failed."""
 
@@ -68,22 +64,22 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         runs: Where the project keeps its runs.
         quiet: Whether nothing is shown until the run has ended.
     """
-    endings: list[Event] = []
     status = run.status()
     try:  # imports included: they take a moment in which somebody may press Ctrl-C
         if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
 
+        from rlmaster.announcing import Announcer
         from rlmaster.cli.progress import shown
-        from rlmaster.follower import Follower, announce, finish
+        from rlmaster.follower import Follower, finish
         from rlmaster.run_status import State
 
+        announcer = Announcer(run, runs)
         with shown(run, quiet=quiet) as show:
             for update in Follower(run).updates():
                 status = update.status
                 show(update)
-                endings += [event for event in update.events if event.kind in ENDINGS]
-                announce(run, runs, [event for event in update.events if event.kind not in ENDINGS])
+                announcer.tell(update.events)
             if not quiet:
                 say("making the report")
             ending = finish(run, runs)
@@ -94,11 +90,10 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         with suppress(OSError):  # the terminal may be gone
             say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
         return INTERRUPTED
-    deliveries = announce(run, runs, endings, ending.standing)
+    announcer.tell_ending(status)
     _sum_up(run, status, ending)
-    if os.environ.get("DBUS_SESSION_BUS_ADDRESS"):  # else there is no desktop to miss it on
-        for delivery in deliveries:
-            say(f"no desktop notice: {delivery.note}" if delivery.note else "the desktop was told")
+    for delivery in announcer.close():
+        say(str(delivery))
     return 0 if status.state is State.COMPLETED else 1
 
 

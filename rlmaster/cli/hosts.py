@@ -43,15 +43,18 @@ def rank_hosts(project: "Project") -> "list[Ranked]":
     """Measure every host and return them best first."""
     from rlmaster.errors import HostError
     from rlmaster.hosts.inventory import read_inventory
-    from rlmaster.hosts.probing import probe_local
+    from rlmaster.hosts.probing import probe_local, unmeasured
+    from rlmaster.hosts.queue import Queue
     from rlmaster.hosts.selection import Candidate, rank
 
+    waiting = len(Queue.here().waiting())
     candidates: list[Candidate] = []
     for host in read_inventory(project.hosts_file).hosts:
         try:
-            candidates.append(Candidate(host, probe_local(project.root)))
-        except HostError as error:
-            candidates.append(Candidate(host, None, unreachable=str(error)))
+            probe = probe_local(project.root)
+        except HostError as error:  # too busy to answer, but here, and with a queue
+            probe = unmeasured(str(error))
+        candidates.append(Candidate(host, probe, waiting=waiting))
     return rank(candidates)
 
 
@@ -80,4 +83,4 @@ def choose_host(
     chosen = ranking[0] if name == "auto" else next(r for r in ranking if r.host == name)
     if not chosen.fits:
         raise HostError(f"{chosen.host} cannot take the run: {chosen.reason}")
-    return HostChoice(chosen.host, name, ranking, inventory.find(chosen.host).python)
+    return HostChoice.of(inventory.find(chosen.host), name, ranking)

@@ -1,16 +1,16 @@
 """`rlmaster launch`: ask what is missing, start the run, follow it."""
 
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlmaster.cli.terminal import answer_json, is_interactive, say
+from rlmaster.cli.arguments import JsonOption, complete_experiment
+from rlmaster.cli.editing import edited, given_text
+from rlmaster.cli.terminal import INTERRUPTED, answer_json, ask, is_interactive, say
 from rlmaster.errors import HostError, InventoryError, UsageError
 
 if TYPE_CHECKING:
@@ -20,49 +20,53 @@ if TYPE_CHECKING:
     from rlmaster.project import Project
     from rlmaster.run_folder import RunFolder
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change a field, such as training.updates=500."
+    ),
+]
+RationaleOption = Annotated[
+    str | None, typer.Option(help="Why this run is made, in a few words.", metavar="TEXT")
+]
+RationaleFileOption = Annotated[
+    Path | None, typer.Option(help="A file that says why.", metavar="FILE")
+]
+HostOption = Annotated[
+    str | None, typer.Option(help="Where it runs: a host of hosts.toml, or auto.", metavar="NAME")
+]
+FollowOption = Annotated[
+    bool | None,
+    typer.Option("--follow/--detach", help="Watch until it ends; the default in a terminal."),
+]
+
 
 def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     script: Annotated[
         str,
         typer.Argument(
-            help="An experiment script, or its name in experiments/.", metavar="FILE_OR_NAME"
+            help="An experiment script, or its name in experiments/.",
+            metavar="FILE_OR_NAME",
+            autocompletion=complete_experiment,
         ),
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Change a field, such as training.updates=500."
-        ),
-    ] = None,
+    overrides: SetOption = None,
     name: Annotated[
         str | None,
         typer.Option(
             "--experiment", metavar="NAME", help="Which one, where the script has several."
         ),
     ] = None,
-    rationale: Annotated[
-        str | None, typer.Option(help="Why this run is made, in a few words.", metavar="TEXT")
-    ] = None,
-    rationale_file: Annotated[
-        Path | None, typer.Option(help="A file that says why.", metavar="FILE")
-    ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Where it runs: a host of hosts.toml, or auto.", metavar="NAME"),
-    ] = None,
+    rationale: RationaleOption = None,
+    rationale_file: RationaleFileOption = None,
+    host: HostOption = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing; the host is auto.")
     ] = False,
-    follow: Annotated[
-        bool | None,
-        typer.Option("--follow/--detach", help="Watch until it ends; the default in a terminal."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object at the end.")
-    ] = False,
+    follow: FollowOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Start an experiment: say why, pick a computer, watch it."""
-    from rlmaster.cli.follow import INTERRUPTED, follow_to_the_end, leave_a_follower
     from rlmaster.experiment_script import describe_script
     from rlmaster.hosts.inventory import read_inventory
     from rlmaster.launcher import launch
@@ -73,69 +77,84 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     may_ask = is_interactive() and not yes
     if host not in (None, "auto"):
         read_inventory(project.hosts_file).find(host)  # before anybody writes why
-    reason = _read_rationale(rationale, rationale_file)
+    reason = read_rationale(rationale, rationale_file)
     description = describe_script(path, overrides or (), name)
     if reason is None:
-        reason = _ask_rationale(description) if may_ask else _missing_rationale()
-    choice = _choose_host(project, host, yes, may_ask)
-    try:
+        reason = ask_rationale(description) if may_ask else missing_rationale()
+    choice = decide_host(project, host, yes=yes, may_ask=may_ask)
+    with not_torn():
         run = launch(project, description, rationale=reason, host=choice, say=say)
+    raise typer.Exit(go_on(run, follow=follow, as_json=as_json))
+
+
+@contextmanager
+def not_torn() -> Generator[None]:
+    """Say after a Ctrl-C during a launch that what had been done by then stands."""
+    try:
+        yield
     except KeyboardInterrupt:
-        say("\ninterrupted; `rlmaster runs` shows whether the run had started by then")
+        say("\ninterrupted; `rlmaster runs` shows whether the run had been queued by then")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def go_on(run: "RunFolder", *, follow: bool | None, as_json: bool) -> int:
+    """Follow a run that was queued, or leave that to a follower of its own; return the exit code.
+
+    Args:
+        run: The run.
+        follow: Whether to watch it until it ends; None where a terminal is there to show it.
+        as_json: Whether to print one JSON object at the end.
+    """
+    from rlmaster.cli.follow import follow_to_the_end, leave_a_follower
+
     follow = sys.stderr.isatty() if follow is None else follow
     code = 0
     if follow:
-        code = follow_to_the_end(run, project.runs, quiet=False)
+        code = follow_to_the_end(run, run.path.parent.parent, quiet=False)
     else:
         leave_a_follower(run)
         say(f"rlmaster follow {run.short_id} shows how it goes")
     if as_json:
         answer_json(_described(run))
-    raise typer.Exit(code)
+    return code
 
 
 def _described(run: "RunFolder") -> dict[str, Any]:
-    host = run.provenance()["host_choice"]["host"]
+    status = run.status()
     return {
         "run_id": run.id,
         "run_folder": str(run.path),
-        "host": host,
-        "state": run.status().state,
+        "host": run.host_choice().get("host"),
+        "state": status.state,
+        "attempt": status.attempt,
     }
 
 
-def _read_rationale(text: str | None, file: Path | None) -> str | None:
-    """Return the rationale that was given, or None where none was."""
-    if text is not None and file is not None:
-        raise UsageError("give --rationale or --rationale-file, not both")
-    if file is not None:
-        try:
-            words = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-            text = words.decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the rationale in {file} cannot be read ({error})") from None
+def read_rationale(text: str | None, file: Path | None) -> str | None:
+    """Return the rationale that was given, or None where none was.
+
+    Raises:
+        UsageError: If it is empty, given twice, or cannot be read.
+    """
+    options = ("--rationale", "--rationale-file")
+    text = given_text(text, file, what="rationale", options=options)
     if text is not None and not text.strip():
         raise UsageError("the rationale is empty; say in a few words why this run is made")
     return text
 
 
-def _missing_rationale() -> str:
+def missing_rationale() -> str:
+    """Refuse to launch without a reason."""
     raise UsageError(
         'nobody is asked here; say why the run is made: --rationale "..." or --rationale-file FILE'
     )
 
 
-def _ask_rationale(description: "ScriptDescription") -> str:
+def ask_rationale(description: "ScriptDescription") -> str:
     """Ask for the reason until there is one; an empty line opens the editor."""
     say(f"\n{description.experiment['name']}: {description.title}")
     while True:
-        text: str = typer.prompt(
-            "Why this run? (Enter alone opens your editor)",
-            default="",
-            show_default=False,
-            err=True,
-        )
+        text = ask("Why this run? (Enter alone opens your editor)", default="")
         if not text.strip():
             text = _edit()
         if text.strip():
@@ -145,16 +164,16 @@ def _ask_rationale(description: "ScriptDescription") -> str:
 
 def _edit() -> str:
     """Let the person write in their editor."""
-    with tempfile.NamedTemporaryFile("r", suffix=".md", prefix="rationale-") as file:
-        try:
-            editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-            subprocess.run([*editor, file.name], check=True)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            say(f"the editor could not be used ({error}); write the reason here instead")
-        return Path(file.name).read_text(errors="replace")
+    try:
+        with edited("", what="rationale") as text:
+            return text
+    except UsageError as error:
+        say(f"{error}, or write the reason here instead")
+        return ""
 
 
-def _choose_host(project: "Project", name: str | None, yes: bool, may_ask: bool) -> "HostChoice":
+def decide_host(project: "Project", name: str | None, *, yes: bool, may_ask: bool) -> "HostChoice":
+    """Decide where a run goes, asking where somebody is there who may be asked."""
     from rlmaster.cli.hosts import choose_host, describe, rank_hosts
 
     if name is None and yes:
@@ -170,7 +189,7 @@ def _choose_host(project: "Project", name: str | None, yes: bool, may_ask: bool)
     for ranked in ranking:
         say(f"  {describe(ranked)}")
     while True:
-        wanted: str = typer.prompt("Where does it run?", default="auto", err=True)
+        wanted = ask("Where does it run?", default="auto")
         try:
             return choose_host(project, wanted, ranking)
         except (InventoryError, HostError) as error:

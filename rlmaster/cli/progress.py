@@ -40,9 +40,10 @@ class _Lines:
     def __call__(self, update: "Update") -> None:
         for event in update.events:
             say(_event_line(event))
-        if time.monotonic() >= self._next_line and update.progress.phase:
+        has_something = update.ahead is not None or update.progress.phase
+        if time.monotonic() >= self._next_line and has_something:
             self._next_line = time.monotonic() + LINE_EVERY_S
-            say(_progress_line(update.progress))
+            say(_waiting(update) or _progress_line(update.progress))
 
 
 def _bar(run: "RunFolder") -> Generator[Show]:
@@ -71,7 +72,7 @@ def _bar(run: "RunFolder") -> Generator[Show]:
             progress = update.progress
             bar.update(
                 task,
-                description=progress.phase or f"starting {run.short_id}",
+                description=_waiting(update) or progress.phase or f"starting {run.short_id}",
                 completed=progress.step,
                 total=progress.total or None,
                 pace=_pace(progress),
@@ -84,6 +85,13 @@ def _bar(run: "RunFolder") -> Generator[Show]:
 def _event_line(event: "Event") -> str:
     where = f" at {event.step:,}" if event.step else ""
     return plain(f"{event.kind.replace('_', ' ')}{where}: {event.message}")
+
+
+def _waiting(update: "Update") -> str:
+    """Say that a run waits, and behind how many; nothing for one that does not."""
+    if update.ahead is None:
+        return ""
+    return f"waits for a slot, behind {update.ahead}" if update.ahead else "waits for a slot"
 
 
 def _progress_line(progress: "Progress") -> str:

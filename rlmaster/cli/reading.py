@@ -1,60 +1,15 @@
-"""`rlmaster runs`, `experiments` and `frames`: looking at what there is."""
+"""`rlmaster experiments` and `frames`: looking at what could be run."""
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from rlmaster.cli.arguments import JsonOption
-from rlmaster.cli.terminal import answer, answer_json, plain
+from rlmaster.cli.terminal import answer, answer_json
 from rlmaster.errors import UsageError
-
-if TYPE_CHECKING:
-    from rlmaster.run_folder import RunFolder
-
-
-def runs_command(as_json: JsonOption = False) -> None:
-    """List the runs, newest first."""
-    from rlmaster.project import Project
-    from rlmaster.run_folder import list_runs
-
-    rows = [_row(run) for run in list_runs(Project.containing(Path.cwd()).runs)]
-    if as_json:
-        answer_json({"runs": rows})
-        return
-    if not rows:
-        answer("no runs yet; `rlmaster launch` makes one")
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Expanded, so that only the columns with a ratio are cut where there is too little room.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-    for title, growing in {"run": 0, "state": 0, "experiment": 1, "result": 0, "why": 3}.items():
-        table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=growing or None)
-    for row in rows:
-        cells = (row["short_id"], row["state"], row["name"], row["result"], row["rationale"])
-        table.add_row(*(Text(plain(str(cell))) for cell in cells))
-    Console(highlight=False).print(table)
-
-
-def _row(run: "RunFolder") -> dict[str, Any]:
-    progress = run.progress()
-    value = progress.result.get("value")
-    return {
-        "id": run.id,
-        "short_id": run.short_id,
-        "name": run.name,
-        "run_folder": str(run.path),
-        "state": run.status().state,
-        "progress": progress.step / progress.total if progress.total else None,
-        "result": f"{value:.3g}" if value is not None else "",
-        "rationale": run.rationale().partition("\n")[0],
-    }
 
 
 def experiments_command(as_json: JsonOption = False) -> None:

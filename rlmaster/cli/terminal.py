@@ -8,6 +8,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+import typer
+
+INTERRUPTED = 130
+"""Exit code after a Ctrl-C, as shells have it."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Escape sequences and control characters other than newline and tab."""
 
@@ -49,3 +53,25 @@ def answer_json(data: Mapping[str, Any]) -> None:
 def is_interactive() -> bool:
     """Tell whether somebody is there to answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str, default: str) -> str:
+    """Return what a person types, or the default; a Ctrl-C ends the command with nothing done."""
+    try:
+        answered: str = typer.prompt(question, default, show_default=bool(default), err=True)
+    except typer.Abort:
+        raise _nothing_done() from None
+    return answered
+
+
+def confirm(question: str) -> bool:
+    """Return whether a person says yes; Enter alone is no, a Ctrl-C ends the command."""
+    try:
+        return typer.confirm(question, default=False, err=True)
+    except typer.Abort:
+        raise _nothing_done() from None
+
+
+def _nothing_done() -> typer.Exit:
+    say("\ninterrupted; nothing was done")
+    return typer.Exit(INTERRUPTED)

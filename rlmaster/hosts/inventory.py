@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlmaster.errors import InventoryError, near_match
+from rlmaster.hosts.slots import SlotRules
 
 KINDS = ("local",)
 LATER_KINDS = ("ssh", "slurm")
@@ -25,12 +26,19 @@ class Host:
     """What people call it."""
     kind: str = "local"
     """How it is reached; `local` is the computer that RLmaster runs on."""
-    slots: int = 1
-    """Runs that it has room for at a time, 1 to 1,024; the ranking weighs its runs by it."""
+    cpu_slots: int | None = None
+    """Runs at a time where there is no GPU, 1 to 1,024; None for two, or one on a single core."""
+    slots_per_gpu: int = 1
+    """Runs at a time on each GPU, 1 to 1,024."""
     python: str | None = None
     """Interpreter that runs are made with: an absolute path, one under `~/`, or a name on PATH."""
     notes: str = ""
     """What people should know when they choose it."""
+
+    @property
+    def slot_rules(self) -> SlotRules:
+        """How many runs it is given at a time."""
+        return SlotRules(self.cpu_slots, self.slots_per_gpu)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-_DEFAULT_FIELDS: Mapping[str, Callable[[object], Any]] = {"slots": _slots, "python": _python}
+_DEFAULT_FIELDS: Mapping[str, Callable[[object], Any]] = {
+    "cpu_slots": _slots,
+    "slots_per_gpu": _slots,
+    "python": _python,
+}
 _HOST_FIELDS = {"kind": _kind, **_DEFAULT_FIELDS, "notes": _text}
 
 

@@ -1,24 +1,28 @@
-"""Workers on this computer: detached, so that they outlive the terminal that started them."""
+"""Workers, and the queue runner, on this computer: detached, so that they outlive the terminal."""
 
 import os
 import shlex
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlmaster.errors import HostError
 from rlmaster.hosts import tmux
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_lock import lock_folder
+from rlmaster.run_lock import QueueRunnerLock, is_free, lock_folder
 
 _NOT_INHERITED = frozenset({"TMUX", "TMUX_PANE"})
 """They name the terminal of the launching person, where the worker is not."""
 
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+"""What holds the package `rlmaster` that this process runs."""
+
 
 @dataclass(frozen=True)
-class StartedWorker:
-    """How a worker was started."""
+class StartedProcess:
+    """How a process was started that outlives the one that started it."""
 
     how: str
     """`tmux` or `setsid`."""
@@ -29,63 +33,115 @@ class StartedWorker:
 
 
 def start_worker(
-    run_path: Path, *, python: str, code_folder: Path, environment: Mapping[str, str] | None = None
-) -> StartedWorker:
+    run_path: Path,
+    *,
+    python: str,
+    code_folder: Path,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> StartedProcess:
     """Start `python -m rlmaster.worker RUN` detached: in tmux or, where that fails, without.
 
-    The worker has the environment of the process that launches it, also under a tmux server that
-    is older than it. What it writes to stderr goes to the run's log, so that a worker that cannot
-    even start leaves its words there. Whether it lives is for the caller to find out.
+    What it writes to stderr goes to the run's log, so that a worker that cannot even start leaves
+    its words there. Whether it lives is for the caller to find out.
 
     Args:
         run_path: The run folder; a worker of it that already runs in tmux is left alone.
         python: Interpreter, as a path (`~` is the home folder) or a name on PATH.
         code_folder: Folder that holds the package `rlmaster` to run; the worker's current folder.
+        arguments: What comes after the run folder.
         environment: Environment of the worker; that of this process by default.
 
     Raises:
         HostError: If there is no such code, or no process can be started.
     """
+    run_path = run_path.absolute()
+    return _start(
+        run_path.name,
+        [str(Path(python).expanduser()), "-m", "rlmaster.worker", str(run_path), *arguments],
+        code_folder=code_folder,
+        log=RunFolder(run_path).log_file,
+        environment=os.environ if environment is None else environment,
+    )
+
+
+def start_queue_runner() -> None:
+    """Start the process that starts waiting runs, unless it lives.
+
+    Raises:
+        HostError: If no process can be started.
+    """
+    if not is_free(QueueRunnerLock()):
+        return
+    _start(
+        "queue-runner",
+        [sys.executable, "-m", "rlmaster.hosts.queue_runner"],
+        code_folder=PACKAGE_FOLDER,
+        log=lock_folder() / "queue-runner.log",
+        environment=os.environ,
+    )
+
+
+def attach_command(run_path: Path) -> str | None:
+    """Return what to type to look into a worker's terminal; None where it has none."""
+    session = tmux.session_name(run_path.name)
+    if not tmux.has_session(session, os.environ):
+        return None
+    return tmux.attach_command(session, os.environ)
+
+
+def _start(
+    name: str,
+    program: Sequence[str],
+    *,
+    code_folder: Path,
+    log: Path,
+    environment: Mapping[str, str],
+) -> StartedProcess:
+    """Start a program with our code, detached, in an environment of its own."""
     if not (code_folder / "rlmaster").is_dir():
-        raise HostError(f"{code_folder} holds no package rlmaster, so no worker can start from it")
-    run_path, code_folder = run_path.absolute(), code_folder.absolute()
-    inherited = _worker_environment(os.environ if environment is None else environment, code_folder)
-    script = _write_script(run_path, python, code_folder, inherited)
+        raise HostError(f"{code_folder} holds no package rlmaster, so nothing can start from it")
+    code_folder = code_folder.absolute()
+    inherited = _with_code(environment, code_folder)
+    script = _write_script(name, program, code_folder, log, inherited)
     command = ["/bin/sh", str(script)]
-    name = tmux.session_name(run_path.name)
+    session = tmux.session_name(name)
     try:
-        started = tmux.start_session(name, command, inherited)
+        started = tmux.start_session(session, command, inherited)
     except HostError as error:
         _start_in_session(command, inherited)
         note = f"{error}, so the worker has no terminal that one could attach to"
-        return StartedWorker("setsid", note, None)
+        return StartedProcess("setsid", note, None)
     if not started:
-        script.unlink()
+        script.unlink(missing_ok=True)
     note = "" if started else "a worker of this run was in tmux already"
-    return StartedWorker("tmux", note, tmux.attach_command(name, inherited))
+    return StartedProcess("tmux", note, tmux.attach_command(session, inherited))
 
 
-def _worker_environment(environment: Mapping[str, str], code_folder: Path) -> dict[str, str]:
+def _with_code(environment: Mapping[str, str], code_folder: Path) -> dict[str, str]:
     inherited = {name: text for name, text in environment.items() if name not in _NOT_INHERITED}
     path = [str(code_folder), *filter(None, [environment.get("PYTHONPATH")])]
     return {**inherited, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _write_script(
-    run_path: Path, python: str, code_folder: Path, environment: Mapping[str, str]
+    name: str,
+    program: Sequence[str],
+    code_folder: Path,
+    log: Path,
+    environment: Mapping[str, str],
 ) -> Path:
-    """Write the shell script that becomes the worker, and removes itself before.
+    """Write the shell script that becomes the program, and removes itself before.
 
     A file, because tmux takes commands of 16 kB at most, and because everybody on the machine can
     read a command's arguments, but the environment may hold secrets.
     """
-    handle, path = tempfile.mkstemp(prefix=f"{run_path.name}.", suffix=".start", dir=lock_folder())
+    handle, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".start", dir=lock_folder())
     variables = [f"{name}={text}" for name, text in environment.items()]
-    program = [str(Path(python).expanduser()), "-m", "rlmaster.worker", str(run_path)]
     script = " && ".join(
         [
             shlex.join(["rm", "-f", path]),
-            f"exec 2>>{shlex.quote(str(RunFolder(run_path).log_file))}",
+            f"exec 2>>{shlex.quote(str(log))}",
             shlex.join(["cd", str(code_folder)]),
             shlex.join(["exec", "env", "-i", *variables, *program]),
         ]
@@ -103,4 +159,4 @@ def _start_in_session(command: list[str], environment: Mapping[str, str]) -> Non
     try:
         os.posix_spawn(command[0], command, environment, file_actions=nothing, setsid=True)
     except OSError as error:
-        raise HostError(f"no worker can be started here: {error.strerror or error}") from error
+        raise HostError(f"no process can be started here: {error.strerror or error}") from error

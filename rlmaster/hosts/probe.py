@@ -47,9 +47,14 @@ class Gpu:
         return max(0, self.memory_total_bytes - self.memory_used_bytes)
 
     @property
+    def used_by_others(self) -> bool:
+        """Whether a process of another account computes on it."""
+        return any(not process.own for process in self.processes or ())
+
+    @property
     def is_free(self) -> bool:
         """Whether nobody else computes on it, and next to nothing of its memory is taken."""
-        if any(not process.own for process in self.processes or ()):
+        if self.used_by_others:
             return False
         most = FREE_GPU_MEMORY_SHARE * (self.memory_total_bytes or 0)
         return (self.memory_used_bytes or 0) <= most

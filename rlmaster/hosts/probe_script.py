@@ -15,7 +15,6 @@ import os
 import pwd
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,7 +125,8 @@ def live_runs() -> list[str]:
     The kernel's list is read, because trying a lock would for a moment be in a worker's way. Device
     numbers are not compared: some file systems show others there than to stat.
     """
-    folder = Path(tempfile.gettempdir()) / f"rlmaster-{os.getuid()}" / boot_id()
+    base = Path(os.environ.get("RLMASTER_LOCKS") or "/tmp")
+    folder = base / f"rlmaster-{os.getuid()}" / boot_id()
     locks = Path("/proc/locks").read_text().splitlines()
     locked = {int(line.split(":")[-1].split()[0]) for line in locks}
     return sorted(file.stem for file in folder.glob("*.lock") if file.stat().st_ino in locked)

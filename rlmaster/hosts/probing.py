@@ -1,7 +1,10 @@
 """Asking a computer how busy it is."""
 
+import os
+import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rlmaster.errors import HostError
@@ -35,6 +38,26 @@ def probe_local(folder: Path, *, timeout_s: float = 5.0) -> Probe:
         child.kill()
         output, complaint = _last_words(child), f"no answer within {timeout_s:g} s".encode()
     return parse_probe(output, "this computer", complaint)
+
+
+def unmeasured(reason: str) -> Probe:
+    """Return what is known of this computer without asking it: that it is there, and its cores."""
+    parts = ("boot_id", "cpu", "memory", "disk", "gpu", "runs")
+    return Probe(
+        hostname=platform.node(),
+        clock_s=time.time(),
+        boot_id=None,
+        cores=len(os.sched_getaffinity(0)),
+        load=None,
+        utilisation=None,
+        memory_total_bytes=None,
+        memory_available_bytes=None,
+        disk_free_bytes=None,
+        gpus=None,
+        gpu_source="none",
+        runs=None,
+        reasons=dict.fromkeys(parts, reason),
+    )
 
 
 def _last_words(child: subprocess.Popen[bytes]) -> bytes:

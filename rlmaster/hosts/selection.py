@@ -7,6 +7,7 @@ from typing import Any
 
 from rlmaster.hosts.inventory import Host
 from rlmaster.hosts.probe import Gpu, Probe
+from rlmaster.hosts.slots import all_slots
 
 IDLE_UTILISATION = 0.25
 """Cores that are busier than this are not called idle."""
@@ -111,7 +112,11 @@ def _pressure(candidate: Candidate) -> tuple[bool, float, int, float]:
         return True, math.inf, 0, math.inf
     runs = candidate.waiting + len(probe.runs or ())
     free_memory_bytes = max((gpu.memory_free_bytes for gpu in _free_gpus(probe)), default=0)
-    return False, runs / candidate.host.slots, -free_memory_bytes, _busy_share(probe)
+    return False, runs / _slots(candidate.host, probe), -free_memory_bytes, _busy_share(probe)
+
+
+def _slots(host: Host, probe: Probe) -> int:
+    return len(all_slots(probe, host.slot_rules))
 
 
 def _busy_share(probe: Probe) -> float:
@@ -134,7 +139,8 @@ def _description(candidate: Candidate) -> str:
     assert probe is not None, "a host that did not answer does not fit"
     runs = len(probe.runs or ())
     if runs or candidate.waiting:
-        state = f"{runs} of {candidate.host.slots} slots taken, {candidate.waiting} waiting"
+        slots = _counted(_slots(candidate.host, probe), "slot")
+        state = f"{runs} of {slots} taken, {candidate.waiting} waiting"
     elif _busy_share(probe) <= IDLE_UTILISATION:
         state = "idle"
     else:

@@ -49,6 +49,14 @@ def start_session(name: str, command: Sequence[str], environment: Mapping[str, s
     raise HostError(f"tmux: {' '.join(result.stderr.split()) or 'failed without a word'}")
 
 
+def has_session(name: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether there is a session of that name; without tmux there is none."""
+    try:
+        return _tmux(["has-session", "-t", f"={name}"], environment).returncode == 0
+    except HostError:
+        return False
+
+
 def attach_command(name: str, environment: Mapping[str, str]) -> str:
     """Return what a person types to look into a session."""
     return shlex.join(["tmux", "-L", _socket_name(environment), "attach-session", "-t", name])

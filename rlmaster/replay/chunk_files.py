@@ -2,7 +2,7 @@
 
 A chunk is an ordinary compressed npz file (`numpy.load` reads it) of consecutive rows of all
 streams and is never written again. The manifest is replaced last, so whatever it names is whole;
-chunk files that it does not name are leftovers of an interrupted save.
+chunk files that it does not name are leftovers of an interrupted save, which the next replaces.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from rlmaster.durable_files import read_json, write_atomically, write_json
 from rlmaster.errors import RunFolderError
 
 SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
 FRAMES_PER_CHUNK = 4096
 COMPRESSION_LEVEL = 6
 """Of deflate. Level 1 is 1.5 to 2 times as fast (6 compresses 180 MB/s) and twice the size."""
@@ -42,6 +43,10 @@ class Chunk:
     first_row: int
     rows: int
     sha256: str
+
+
+OnDamage = Callable[[Chunk], None]
+"""Called with the first chunk that is missing or damaged."""
 
 
 class ChunkFolder:
@@ -119,7 +124,7 @@ class ChunkFolder:
             RunFolderError: If they cannot be written; the manifest then stays as it was.
         """
         first_new_row = self.num_rows
-        rows_per_chunk = max(1, FRAMES_PER_CHUNK // self.num_environments)
+        rows_per_chunk = rows_of_a_chunk(self.num_environments)
 
         def seal(first_row: int) -> Chunk:
             number = len(self.chunks) + (first_row - first_new_row) // rows_per_chunk
@@ -131,6 +136,8 @@ class ChunkFolder:
 
         new: list[Chunk] = []
         try:
+            for left_behind in self.path.glob(".*.tmp"):  # by a process that was killed
+                left_behind.unlink()
             with ThreadPoolExecutor(THREADS) as threads:
                 for chunk in threads.map(seal, range(first_new_row, stop_row, rows_per_chunk)):
                     new.append(chunk)
@@ -144,26 +151,41 @@ class ChunkFolder:
         self.chunks = [*self.chunks, *new]
 
     def read(
-        self, keep_rows: Callable[[int, Rows], None], on_progress: OnProgress | None = None
+        self,
+        keep_rows: Callable[[int, Rows], None],
+        on_progress: OnProgress | None = None,
+        on_damage: OnDamage | None = None,
     ) -> None:
         """Read and verify all chunks.
 
         Args:
             keep_rows: Called, from several threads, with the number of the first row and the rows.
             on_progress: Told as chunks are read.
+            on_damage: Told of the first chunk that is missing or damaged; it and those after it are
+                then forgotten, to be added again. By default that is an error.
 
         Raises:
             RunFolderError: If a chunk is missing or damaged, by its name.
         """
+        total_rows = self.num_rows
 
-        def read_one(chunk: Chunk) -> int:
-            keep_rows(chunk.first_row, _verified_rows(self.path / chunk.file, chunk.sha256))
-            return chunk.first_row + chunk.rows
+        def read_one(chunk: Chunk) -> Chunk | RunFolderError:
+            try:
+                keep_rows(chunk.first_row, _verified_rows(self.path / chunk.file, chunk.sha256))
+            except RunFolderError as error:
+                return error
+            return chunk
 
         with ThreadPoolExecutor(THREADS) as threads:
-            for done_rows in threads.map(read_one, self.chunks):
+            for number, answer in enumerate(threads.map(read_one, self.chunks)):
+                if isinstance(answer, RunFolderError):
+                    if on_damage is None:
+                        raise answer
+                    on_damage(self.chunks[number])
+                    self.chunks = self.chunks[:number]
+                    return
                 if on_progress is not None:
-                    on_progress(done_rows, self.num_rows)
+                    on_progress(answer.first_row + answer.rows, total_rows)
 
     def _write_manifest(self, chunks: list[Chunk]) -> None:
         manifest = {
@@ -173,6 +195,11 @@ class ChunkFolder:
             "chunks": [asdict(chunk) for chunk in chunks],
         }
         write_json(_manifest_file(self.path), manifest, durable=True)
+
+
+def rows_of_a_chunk(num_environments: int) -> int:
+    """Return how many rows a chunk file holds, unless it is the last one of a recording."""
+    return max(1, FRAMES_PER_CHUNK // num_environments)
 
 
 def compress(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -207,7 +234,7 @@ def _verified_rows(file: Path, sha256: str) -> Rows:
 
 
 def _manifest_file(path: Path) -> Path:
-    return path / "manifest.json"
+    return path / MANIFEST
 
 
 def _cannot_write(path: Path, error: OSError) -> RunFolderError:

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlmaster.errors import TrainingError
-from rlmaster.replay.chunk_files import ChunkFolder, OnProgress, Rows
+from rlmaster.replay.chunk_files import (
+    ChunkFolder,
+    OnDamage,
+    OnProgress,
+    Rows,
+    rows_of_a_chunk,
+)
 
 NO_ACTION = -1
 """Stands in `actions` where an episode, or the recording, was over."""
@@ -258,6 +264,10 @@ class FrameStore:
             gathered = frames.index_select(0, chosen)
         return gathered.unsqueeze(1)
 
+    def frames_of_row(self, row: int) -> NDArray[np.uint8]:
+        """Return the frame of each environment in one row, `(E, H, W)`."""
+        return self.frames[row].cpu().numpy()
+
     def stack_at(self, indices: NDArray[np.int64], length: int = 4) -> Tensor:
         """Gather observations: each frame below the frames before it, oldest first.
 
@@ -284,23 +294,34 @@ class FrameStore:
 
     # ---------------------------------------------------------------------------------------- files
 
-    def save(self, folder: Path, on_progress: OnProgress | None = None) -> None:
-        """Seal the complete rows in chunk files; those sealed there before stay as they are.
+    @property
+    def whole_chunk_rows(self) -> int:
+        """Rows of each stream that fill chunk files, and whose followings are known."""
+        rows_per_chunk = rows_of_a_chunk(self.num_environments)
+        return max(0, self.num_rows - 1) // rows_per_chunk * rows_per_chunk
 
-        The newest row of each stream is left out while what followed it is not known.
+    def save(
+        self, folder: Path, on_progress: OnProgress | None = None, *, stop_row: int | None = None
+    ) -> None:
+        """Seal rows in chunk files; those sealed there before stay as they are.
+
+        Another thread may go on appending meanwhile.
 
         Args:
             folder: The run's `replay` folder.
             on_progress: Called with the rows written and the rows to write.
+            stop_row: One past the last row to seal. By default all complete rows: the newest of
+                each stream is left out while what followed it is not known.
 
         Raises:
             RunFolderError: If it cannot be written.
         """
-        newest = self.actions[self.num_rows - 1 : self.num_rows]
-        complete_rows = self.num_rows - int(bool((newest != NO_ACTION).any()))
+        if stop_row is None:
+            newest = self.actions[self.num_rows - 1 : self.num_rows]
+            stop_row = self.num_rows - int(bool((newest != NO_ACTION).any()))
         if self._saved_in is None or self._saved_in.path != folder:
             self._saved_in = ChunkFolder.create(folder, self.num_environments, self.frame_shape)
-        self._saved_in.add(self._rows_between, complete_rows, on_progress)
+        self._saved_in.add(self._rows_between, stop_row, on_progress)
 
     @classmethod
     def load(
@@ -308,14 +329,19 @@ class FrameStore:
         folder: Path,
         *,
         device: str | torch.device = "cpu",
+        capacity_rows: int = 0,
         on_progress: OnProgress | None = None,
+        on_damage: OnDamage | None = None,
     ) -> Self:
         """Read what `save` wrote.
 
         Args:
             folder: The run's `replay` folder.
             device: Where the frames shall live.
+            capacity_rows: Rows of each stream to make room for, where more will follow.
             on_progress: Called with the rows read and the rows to read.
+            on_damage: Called with the first chunk that is missing or damaged; the store then ends
+                before it, and `save` goes on from there. By default that is an error.
 
         Raises:
             RunFolderError: If there is no replay, or a chunk is missing or damaged.
@@ -323,11 +349,11 @@ class FrameStore:
         saved = ChunkFolder.open(folder)
         store = cls(
             saved.num_environments,
-            capacity_rows=saved.num_rows,
+            capacity_rows=max(capacity_rows, saved.num_rows),
             frame_shape=saved.frame_shape,
             device=device,
         )
-        saved.read(store._keep_rows, on_progress)
+        saved.read(store._keep_rows, on_progress, on_damage)
         store.num_rows = saved.num_rows
         store._saved_in = saved
         return store

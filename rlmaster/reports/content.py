@@ -34,6 +34,8 @@ class Content:
     state: str = ""
     """The state, and how far a run has come that has not ended well."""
     axis: str = "updates"
+    tags: str = ""
+    """Words to find the run by, separated by commas."""
     rationale: str = ""
     result: str = ""
     standing: str = ""
@@ -71,6 +73,7 @@ def gather(run: RunFolder, standing: str = "") -> Content:
     content.created = _moment(facts.get("created"))
     content.state = read("the progress", lambda: _state(status, progress), str(status.state))
     content.axis = str(progress.result.get("axis") or progress.axis)
+    content.tags = read("tags.json", lambda: ", ".join(run.tags()), "")
     content.rationale = read("rationale.md", run.rationale, "")
     content.conclusion = read("conclusion.md", run.conclusion, "")
     content.result = read("the result", lambda: result_sentence(progress), "")
@@ -109,7 +112,8 @@ def _hyperparameters(config: JsonObject, facts: JsonObject) -> tuple[list[Row], 
     names = [str(name) for name in cast("list[Any]", differs)] if isinstance(differs, list) else []
     chosen: list[Row] = []
     others: list[Row] = []
-    rest = {key: value for key, value in config.items() if key != "name"}  # that is the title
+    shown_above = ("name", "tags")
+    rest = {key: value for key, value in config.items() if key not in shown_above}
     for number, (name, value) in enumerate(flattened(rest).items()):
         if number == MOST_ROWS:
             others.append(("...", "more fields are in config.json"))

@@ -1,6 +1,7 @@
 """`python -m rlmaster.training RUN_FOLDER`: train what the run folder says, and keep it there.
 
-Exit code 0 when it is done, 75 when it was asked to stop and kept its work, 1 when it failed.
+It goes on from what is there already. Exit code 0 when it is done, 75 when it was asked to stop and
+kept its work, 1 when it failed.
 """
 
 import ctypes
@@ -16,8 +17,9 @@ from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
-from rlmaster.training.embedder_training import EmbedderTraining, StopRequested
+from rlmaster.training.embedder_training import EmbedderTraining
 from rlmaster.training.recording import Recording
+from rlmaster.training.stopping import StopRequested
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that comes when the parent, the worker, dies."""
@@ -37,7 +39,7 @@ def _log(text: str) -> None:
 
 
 def main(path: Path) -> int:
-    """Train, and return the exit code."""
+    """Train, and return the exit code; a stop whose work could not be kept is a failure."""
     run = RunFolder(path)
     recording = Recording(run)
     exit_code, told = 0, None
@@ -48,8 +50,8 @@ def main(path: Path) -> int:
             exit_code = STOPPED_EXIT_CODE
         except Exception as error:  # whatever it is, the recording must still be closed
             if error is not told:
-                _log(_told(error))
-            exit_code, told = exit_code or 1, error
+                _log(_told(error, run))
+            exit_code, told = 1, error
     return exit_code
 
 
@@ -59,7 +61,7 @@ def _train(run: RunFolder, recording: Recording) -> None:
     training = EmbedderTraining(experiment, run, recording)
 
     def request_stop(_number: int, _frame: FrameType | None) -> None:
-        training.stop_requested = True
+        training.stop.request()
 
     signal.signal(signal.SIGTERM, request_stop)
     # A Ctrl-C in the worker's terminal is the worker's.
@@ -69,13 +71,20 @@ def _train(run: RunFolder, recording: Recording) -> None:
     training.execute()
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, run: RunFolder) -> str:
     """Return the sentence of an error that can be understood without its traceback."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full, so nothing more could be kept; free some space and launch again"
+    if _says_that_the_disk_is_full(error) or _says_that_the_disk_is_full(error.__cause__):
+        return (
+            "the disk is full, so nothing more could be kept; free some space and "
+            f"`rlmaster resume {run.short_id}`"
+        )
     if isinstance(error, RlmasterError | OSError):
         return str(error) or repr(error)
     return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _says_that_the_disk_is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 if __name__ == "__main__":

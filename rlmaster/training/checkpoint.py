@@ -3,32 +3,41 @@
 A checkpoint is written beside, checksummed, and renamed to a name that was free; `best.json` is
 then pointed at it if it is the best. Whenever process or power end, those before are whole.
 Networks are safetensors, the rest is loaded with `weights_only=True`: a pickle is never run.
+A resume takes the newest whole one. One that is damaged is set aside under another name.
 """
 
 import hashlib
 import io
 import json
 import os
+import pickle
+import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from rlmaster.durable_files import read_json, sync_folder, write_json
-from rlmaster.errors import RunFolderError
+from rlmaster.errors import RunFolderError, TrainingError
 
 NETWORKS = "networks.safetensors"
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 BEST_POINTER = "best.json"
 """Beside the checkpoints: `{"checkpoint": NAME}`."""
+NAME = re.compile(r"(?:update|best)-(\d+)(?:\.\d+)?")
+"""Of a checkpoint, with a number where there was one of that step before."""
+PARTIAL = ".partial-"
+"""Begins the name of what is being written or deleted."""
+KEPT_FOR_RESUME = 2
+"""Two, so that one that turns out to be damaged costs no more than the time between them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,9 @@ class Checkpoint:
     networks: dict[str, Tensor]
     """Weights by their name in the module, on the processor."""
     state: dict[str, Any]
-    """Optimiser, random states and counters: tensors, numbers, text, lists and dicts only."""
+    """Optimiser and random states: tensors, numbers, text, lists and dicts only."""
+    counters: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Everything else that decides how training goes on, as JSON data."""
 
 
 def capture(
@@ -56,9 +67,16 @@ def capture(
             "optimiser": _copy_nested(optimiser.state_dict()),
             "torch_random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "counters": json.dumps(dict(counters)),
         },
+        dict(counters),
     )
+
+
+def restore_random_states(state: Mapping[str, Any]) -> None:
+    """Let torch draw what it would have drawn after the checkpoint of that state."""
+    torch.set_rng_state(state["torch_random"])
+    if len(state["cuda_random"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda_random"])
 
 
 def numpy_state(generator: np.random.Generator) -> dict[str, Any]:
@@ -86,13 +104,13 @@ def write_best(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _write(folder: Path, checkpoint: Checkpoint, name: str) -> Path:
-    for left_behind in folder.glob(".partial-*"):  # by a process that was killed
+    for left_behind in folder.glob(f"{PARTIAL}*"):  # by a process that was killed
         shutil.rmtree(left_behind)
     final = _free(folder / name)
-    partial = folder / f".partial-{final.name}"
+    partial = folder / f"{PARTIAL}{final.name}"
     partial.mkdir(parents=True)
     state = io.BytesIO()  # in memory first: torch hides a full disk behind an error of its own
-    torch.save(checkpoint.state, state)
+    torch.save({**checkpoint.state, "counters": json.dumps(checkpoint.counters)}, state)
     contents = {NETWORKS: save(checkpoint.networks), STATE: state.getvalue()}
     checksums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
     try:
@@ -120,9 +138,39 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def thin(folder: Path, milestones: Container[int]) -> None:
+    """Delete the checkpoints that only a resume needs, but for the newest two of these.
+
+    Those of milestones stay, and the best, which has a name of its own. One that is being deleted
+    is out of sight first, so nobody ever finds half of one.
+
+    Args:
+        folder: The run's `checkpoints`.
+        milestones: Updates whose checkpoints were asked for.
+    """
+    known = list_checkpoints(folder)
+    for_resume = [path for path in known if step_of(path) not in milestones]
+    for path in for_resume[:-KEPT_FOR_RESUME]:
+        shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{path.name}")))
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints that are named by their step, oldest first."""
-    return sorted(path for path in folder.glob("update-*") if (path / MANIFEST).is_file())
+    """Return the checkpoints that are named by their step, oldest first, without the best."""
+    return [path for path in _all_checkpoints(folder) if path.name.startswith("update-")]
+
+
+def _all_checkpoints(folder: Path) -> list[Path]:
+    """Return the best ones too, before those of their step."""
+    named = [path for path in folder.glob("*-*") if NAME.fullmatch(path.name)]
+    whole = [path for path in named if (path / MANIFEST).is_file()]
+    return sorted(whole, key=lambda path: (step_of(path), path.name))
+
+
+def step_of(path: Path) -> int:
+    """Return the update whose checkpoint a folder is."""
+    name = NAME.fullmatch(path.name)
+    assert name is not None
+    return int(name[1])
 
 
 def find_checkpoint(folder: Path, which: str = "newest") -> Path:
@@ -150,39 +198,81 @@ def _best_name(folder: Path) -> str:
     return str((read_json(folder / BEST_POINTER) or {}).get("checkpoint", ""))
 
 
+def read_newest_whole(
+    folder: Path, on_damage: Callable[[Path, RunFolderError], None]
+) -> Checkpoint | None:
+    """Return the newest checkpoint that is what was written, or None where there is none.
+
+    The best one counts too: it holds the same, and a branch may have been given nothing else.
+
+    Args:
+        folder: The run's `checkpoints`.
+        on_damage: Told of each newer one that is damaged, and what about it; it is then set aside.
+
+    Raises:
+        TrainingError: If the newest whole one cannot be used here.
+    """
+    for path in reversed(_all_checkpoints(folder)):
+        try:
+            return read_checkpoint(path)
+        except RunFolderError as error:
+            on_damage(path, error)
+            path.rename(_free(path.with_name(f"damaged-{path.name}")))
+    return None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return all that training needs to go on.
+
+    Raises:
+        RunFolderError: If it is missing, or is not what was written.
+        TrainingError: If this version of torch or of RLmaster cannot use it.
+    """
+    networks, state = read_networks(path), read_state(path)
+    counters = json.loads(state.pop("counters"))
+    return Checkpoint(counters["updates"], networks, state, counters)
+
+
 def read_networks(path: Path) -> dict[str, Tensor]:
     """Return the weights of a checkpoint.
 
     Raises:
         RunFolderError: If it is missing, or is not what was written.
     """
-    _verify(path, NETWORKS)
-    return load_file(path / NETWORKS)
+    return load(_read_verified(path, NETWORKS))
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return optimiser, random states and counters of a checkpoint.
+    """Return optimiser, random states and counters, these as JSON text, of a checkpoint.
 
     Raises:
         RunFolderError: If it is missing, or is not what was written.
+        TrainingError: If this version of torch cannot load it.
     """
-    _verify(path, STATE)
-    return torch.load(path / STATE, weights_only=True)
+    content = io.BytesIO(_read_verified(path, STATE))
+    try:
+        return torch.load(content, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path / STATE} is whole, but torch {torch.__version__} cannot load it; resume the "
+            f"run with the torch that wrote it, or launch a new one ({error})"
+        ) from error
 
 
-def _verify(path: Path, file: str) -> None:
+def _read_verified(path: Path, file: str) -> bytes:
+    """Return a file's content, which must be what the checkpoint's manifest says."""
     manifest = read_json(path / MANIFEST)
     if manifest is None or not (path / file).is_file():
         raise RunFolderError(f"there is no whole checkpoint in {path}")
-    if _sha256(path / file) != manifest["sha256"][file]:
+    try:
+        content = (path / file).read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"{path / file} cannot be read ({error.strerror or error})") from error
+    if manifest.get("sha256", {}).get(file) != hashlib.sha256(content).hexdigest():
         raise RunFolderError(
             f"{path / file} is damaged: its checksum is not the one written with it"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return content
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 import math
 import statistics
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -43,6 +45,20 @@ class DivergenceWatch:
             self._recording.event("diverged", message, step, loss=loss)
         if not high:
             self._usual.append(loss)
+
+    @property
+    def is_a_number(self) -> bool:
+        """Whether every loss that was judged so far has been a number."""
+        return self._not_a_number_at is None
+
+    def state(self) -> dict[str, Any]:
+        """Return as JSON data what was seen of a curve whose points have all been numbers."""
+        return {"usual": list(self._usual), "high_points": self._high_points}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._usual.extend(state["usual"])
+        self._high_points = int(state["high_points"])
 
     def check(self) -> None:
         """End the run where the loss has stopped being a number.

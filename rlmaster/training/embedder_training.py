@@ -1,37 +1,36 @@
-"""Training an embedder on collected frames, from the first random action to the video."""
+"""Training an embedder on collected frames, from the first random action to the video.
 
-import math
+It always goes on from what lies in the run folder: from nothing where the run is new, from sealed
+frames and the newest whole checkpoint where it was cut, from its parent's where it is a branch.
+"""
+
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from rlmaster.atari.collection import collect
-from rlmaster.atari.environment import AtariEnvironments
-from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.embedders.base import BaseEmbedder, FrameBatch, build_embedder
-from rlmaster.errors import TrainingError
-from rlmaster.experiment import Experiment, RandomFrames
+from rlmaster.errors import RunFolderError, TrainingError
+from rlmaster.experiment import Experiment
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.run_folder import RunFolder
-from rlmaster.specification import flattened, resolve
-from rlmaster.training.checkpoint import (
-    Checkpoint,
-    capture,
-    numpy_state,
-    write_best,
-    write_checkpoint,
-)
-from rlmaster.training.divergence import DivergenceWatch
+from rlmaster.specification import flattened
+from rlmaster.training.checkpoint import Checkpoint, read_newest_whole, step_of
+from rlmaster.training.checkpointing import Checkpointing
+from rlmaster.training.computer import describe_computer, why_not_bit_by_bit
 from rlmaster.training.evaluation import BACKGROUND_FRAMES, HeldOut, Indices, evenly_chosen
+from rlmaster.training.frames import FrameCollection
 from rlmaster.training.gallery import Gallery
+from rlmaster.training.learner import Arithmetic, Learner, require_fit
+from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.memory import require_memory
 from rlmaster.training.recording import Recording
 from rlmaster.training.results import METRIC, Results
 from rlmaster.training.schedule import evenly_spaced, growing
+from rlmaster.training.seeds import seeds_from
+from rlmaster.training.stopping import Stop, StopRequested
 from rlmaster.training.update import (
     Update,
     best_device,
@@ -43,33 +42,25 @@ from rlmaster.training.update import (
     to_channels_last,
 )
 
-LOSS_POINTS = 10_000
-"""Points of the loss curve at most; with its companions well under 50,000 scalars a run."""
-
-
-class StopRequested(Exception):  # noqa: N818 - a request that is obeyed, not an error
-    """Somebody asked the run to keep its work and end."""
-
 
 class EmbedderTraining:
     """One run that learns a representation from frames."""
 
     def __init__(self, experiment: Experiment, run: RunFolder, recording: Recording) -> None:
-        """Prepare a run; nothing is collected yet.
+        """Prepare a run; nothing is read or collected yet.
 
         Args:
             experiment: What to do.
-            run: Where to keep it.
+            run: Where to keep it, and what earlier attempts left there.
             recording: Who writes there.
         """
         self.experiment = experiment
         self.run = run
         self.recording = recording
-        self.stop_requested = False
+        self.stop = Stop()
         self.device = best_device()
-        weights, batches, split = np.random.SeedSequence(experiment.seed).generate_state(3)
-        self._weights_seed, self._split_seed = int(weights), int(split)
-        self._batch_order = np.random.default_rng(batches)
+        self._seeds = seeds_from(experiment.seed)
+        self._batch_order = np.random.default_rng(self._seeds.batches)
 
     def execute(self) -> None:
         """Collect, train, measure, and keep everything.
@@ -78,57 +69,65 @@ class EmbedderTraining:
             StopRequested: After the work was kept, because somebody asked.
             TrainingError: If the experiment cannot be trained as specified.
         """
-        self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
         # First, so that nobody waits for frames to hear of a mistake in the embedder.
         embedder = self._build()
-        require_memory(self._source().steps, self.device)
-        store = self._collect()
-        train, held_out = store.split_episodes(self._source().held_out_share, self._split_seed)
+        checkpoint = self._newest_checkpoint(embedder)
+        frames = FrameCollection(
+            self.experiment, self.run, self.recording, self.device, self._advance
+        )
+        require_memory(frames.source.steps, self.device)
+        self.recording.begin(checkpoint.step + 1 if checkpoint else 0)
+        self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
+        self._say_where_it_goes_on(checkpoint, frames.load())
+        store = frames.complete()
+        train, held_out = store.split_episodes(frames.source.held_out_share, self._seeds.split)
         train_indices = store.frame_indices(train)
+        torch.manual_seed(self._seeds.updates)
         embedder.prepare(store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
         measured = HeldOut(store, train_indices, store.frame_indices(held_out))
         gallery = Gallery(store, held_out, embedder)
-        self._train(embedder, self._batches(store, train_indices), measured, gallery)
+        batches = self._batches(store, train_indices)
+        learner = self._learner(embedder, batches, checkpoint)
+        self._train(learner, batches, measured, gallery, checkpoint)
         self._film(gallery, held_out)
 
-    # -------------------------------------------------------------------------------- frames
+    # ---------------------------------------------------------------------- where it goes on
 
-    def _source(self) -> RandomFrames:
-        source = self.experiment.frames
-        if not isinstance(source, RandomFrames):
-            raise TrainingError(f"frames of the type {type(source).__name__} cannot be collected")
-        return source
+    def _build(self) -> BaseEmbedder:
+        torch.manual_seed(self._seeds.weights)
+        embedder = build_embedder(self.experiment).to(self.device)
+        to_channels_last(embedder)
+        return embedder
 
-    def _collect(self) -> FrameStore:
-        """Play random actions and keep every frame, in memory and in the run folder."""
-        atari, source = self.experiment.environment, self._source()
-        self.recording.phase("collecting", source.steps, "steps")
-        environments = AtariEnvironments(
-            atari.game,
-            PROTOCOLS[atari.protocol],
-            num_environments=atari.num_environments,
-            seed=self.experiment.seed,
-            num_threads=torch.get_num_threads(),
-        )
-        policy = resolve(source.builds)(
-            source, num_actions=environments.num_actions, seed=self.experiment.seed
-        )
-        store = FrameStore(atari.num_environments, device=self.device)
-        collect(environments, policy, store, source.steps, self._collected)
-        self.recording.aside(lambda: store.save(self.run.replay))
-        return store
+    def _newest_checkpoint(self, embedder: BaseEmbedder) -> Checkpoint | None:
+        """Return what updates go on from; None where they begin."""
 
-    def _collected(self, steps: int, _total: int) -> None:
-        if self.stop_requested:
-            message = f"stopped after {steps:,} collected steps, of which nothing is kept"
-            self.recording.event("note", message)
-        self._advance(steps)
+        def tell(path: Path, error: RunFolderError) -> None:
+            message = f"{error}; the whole one before it is used, or else training begins anew"
+            self.recording.event("damaged", message, step_of(path))
+
+        checkpoint = read_newest_whole(self.run.checkpoints, tell)
+        if checkpoint is not None:
+            require_fit(checkpoint, embedder, self.experiment.training.updates)
+        return checkpoint
+
+    def _say_where_it_goes_on(self, checkpoint: Checkpoint | None, rows: int) -> None:
+        if checkpoint is not None:
+            then, now = checkpoint.counters["computer"], describe_computer(self.device)
+            doubt = why_not_bit_by_bit(then, now)
+            message = f"training goes on from update {checkpoint.step:,}"
+            message += f", but not bit by bit as it would have: {doubt}" if doubt else ""
+            self.recording.event("resumed", message, checkpoint.step)
+        elif rows > 0:
+            message = f"no whole checkpoint is there; goes on from row {rows:,} of the frames"
+            self.recording.event("resumed", message)
 
     def _advance(self, done: int) -> None:
         """Say how far a phase is in which there is nothing to keep when somebody asks to stop."""
         self.recording.advance(done)
-        if self.stop_requested:
-            raise StopRequested
+        self.stop.check()
+
+    # ------------------------------------------------------------------------------- updates
 
     def _batches(self, store: FrameStore, train_indices: Indices) -> Iterator[FrameBatch]:
         """Yield training batches for ever; a pure function of the seed."""
@@ -137,86 +136,108 @@ class EmbedderTraining:
             chosen = self._batch_order.integers(len(train_indices), size=size)
             yield FrameBatch(store.frames_at(train_indices[chosen]))
 
-    # ------------------------------------------------------------------------------- updates
-
-    def _build(self) -> BaseEmbedder:
-        torch.manual_seed(self._weights_seed)
-        embedder = build_embedder(self.experiment).to(self.device)
-        to_channels_last(embedder)
-        return embedder
-
-    def _train(
+    def _learner(
         self,
         embedder: BaseEmbedder,
         batches: Iterator[FrameBatch],
-        measured: HeldOut,
-        gallery: Gallery,
-    ) -> None:
-        training, keep = self.experiment.training, self.experiment.recording
-        optimiser = make_optimiser(embedder, training)
-        update = self._make_update(embedder, optimiser, next(batches))
-        results = Results(self.recording, measured.measure(embedder))
-        evaluate_at = evenly_spaced(training.updates, training.evaluations)
-        checkpoint_at = evenly_spaced(training.updates, keep.checkpoints)
-        preview_at = growing(training.updates, keep.previews)
-        pace = _Pace()
-        self.recording.phase("training", training.updates, "updates")
-        for step in self._updates(update, batches):
-            is_best = False
-            if step in evaluate_at:
-                self.recording.scalars(step, {"train/updates_per_s": pace.lap(step)})
-                is_best = results.add(step, measured.measure(embedder))
-                embedder.keep(self.recording, step)
-                pace.restart(step)
-            if step in preview_at:
-                gallery.record(self.recording, step)
-            if is_best:
-                self._keep(step, embedder, optimiser, write_best)
-            if step in checkpoint_at or self.stop_requested:
-                self._keep(step, embedder, optimiser, write_checkpoint)
-            if self.stop_requested:
-                raise StopRequested
+        checkpoint: Checkpoint | None,
+    ) -> Learner:
+        """Return what learns, still as it is before the first update."""
+        training = self.experiment.training
+        if checkpoint is None:
+            arithmetic = self._choose_arithmetic(embedder, next(batches))
+        else:
+            before = checkpoint.counters["arithmetic"]
+            arithmetic = Arithmetic.resumed(training, before, self.device)
+        return Learner(
+            embedder,
+            make_optimiser(embedder, training),
+            self._batch_order,
+            LossCurve(self.recording, training.updates, self.device),
+            Results(self.recording),
+            arithmetic,
+        )
 
-    def _make_update(self, embedder: BaseEmbedder, optimiser: Any, batch: FrameBatch) -> Update:
+    def _choose_arithmetic(self, embedder: BaseEmbedder, batch: FrameBatch) -> Arithmetic:
         training = self.experiment.training
         precision = choose_precision(training.precision, self.device)
         if needs_trial(training):
             self.recording.phase("compiling", 1, "trial")
-        chosen = choose_compilation(embedder, training, precision, batch)
-        how = f"{'compiled' if chosen.wanted else 'eager'} {str(precision).removeprefix('torch.')}"
+        with self.stop.at_once():
+            chosen = choose_compilation(embedder, training, precision, batch)
+        arithmetic = Arithmetic(precision, chosen.wanted)
         why = f"; torch.compile does not work here ({chosen.failure})" if chosen.failure else ""
-        self.recording.event("note", f"updates run {how} on {self.device}{why}")
-        return make_update(embedder, optimiser, precision, compiled=chosen.wanted)
+        self.recording.event("note", f"updates run {arithmetic} on {self.device}{why}")
+        return arithmetic
 
-    def _updates(self, update: Update, batches: Iterator[FrameBatch]) -> Iterator[int]:
-        """Do one update after the other, keep the loss curve, and yield the number of each."""
-        total = self.experiment.training.updates
-        updates_per_point = math.ceil(total / LOSS_POINTS)
-        watch = DivergenceWatch(self.recording, updates_per_point)
-        loss_sum, summed = torch.zeros((), device=self.device), 0
-        for step in range(1, total + 1):
-            loss_sum, summed = loss_sum + update(next(batches)), summed + 1
-            if summed == updates_per_point or step == total:
-                loss, loss_sum, summed = loss_sum / summed, torch.zeros_like(loss_sum), 0
-                self.recording.scalars(step, {"train/loss": loss})
-                watch.observe(step, loss)
+    def _train(
+        self,
+        learner: Learner,
+        batches: Iterator[FrameBatch],
+        measured: HeldOut,
+        gallery: Gallery,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        training, keep = self.experiment.training, self.experiment.recording
+        checkpoints = Checkpointing(learner, self.experiment, self.run.checkpoints, self.recording)
+        done = checkpoint.step if checkpoint else 0
+        if checkpoint is None:
+            learner.results.begin(measured.measure(learner.embedder))
+        else:
+            learner.restore(checkpoint)
+            checkpoints.keep_restored(done)
+        evaluate_at = evenly_spaced(training.updates, training.evaluations)
+        preview_at = growing(training.updates, keep.previews)
+        pace = _Pace(done)
+        self.recording.phase("training", training.updates, "updates")
+        for step in self._updates(learner, batches, done):
+            is_best = False
+            if step in evaluate_at:
+                self.recording.scalars(step, {"train/updates_per_s": pace.lap(step)})
+                is_best = learner.results.add(step, measured.measure(learner.embedder))
+                learner.embedder.keep(self.recording, step)
+                pace.restart(step)
+            if step in preview_at:
+                gallery.record(self.recording, step)
+            if is_best:
+                checkpoints.keep_best(step)
+            stopping = self.stop.requested  # asked once, for a signal may come at any moment
+            if stopping or checkpoints.is_due(step):
+                checkpoints.keep(step)
+            if stopping:
+                self._end_kept(learner)
+        self.recording.flush()  # so that a film which is cut short costs no update
+
+    def _updates(self, learner: Learner, batches: Iterator[FrameBatch], done: int) -> Iterator[int]:
+        """Do one update after the other, and yield the number of each."""
+        update = self._make_update(learner)
+        for step in range(done + 1, self.experiment.training.updates + 1):
+            # The first may compile for a minute, and before it there is nothing new to keep.
+            with self.stop.at_once(when=step == done + 1):
+                loss = update(next(batches))
             self.recording.advance(step)
-            if step == total:
-                self.recording.flush()  # for the watch has seen the last loss only then
-            watch.check()
+            learner.curve.add(step, loss)
             yield step
 
-    def _keep(
-        self,
-        step: int,
-        embedder: BaseEmbedder,
-        optimiser: Any,
-        write: Callable[[Path, Checkpoint], Path],
-    ) -> None:
-        """Copy all state now; write it in the background."""
-        counters = {"updates": step, "batch_order": numpy_state(self._batch_order)}
-        checkpoint = capture(step, embedder, optimiser, counters)
-        self.recording.later(lambda: write(self.run.checkpoints, checkpoint))
+    def _make_update(self, learner: Learner) -> Update:
+        return make_update(
+            learner.embedder,
+            learner.optimiser,
+            learner.arithmetic.precision,
+            compiled=learner.arithmetic.compiled,
+        )
+
+    def _end_kept(self, learner: Learner) -> None:
+        """Obey a request to stop once the last checkpoint is on disk.
+
+        Raises:
+            StopRequested: Always, unless something else is worth saying more.
+        """
+        self.recording.flush()
+        learner.curve.watch.check()
+        raise StopRequested
+
+    # ------------------------------------------------------------------------------ the film
 
     def _film(self, gallery: Gallery, held_out: list[Episode]) -> None:
         """Make the video of held-out episodes, first of those that were played to their end."""
@@ -234,8 +255,8 @@ class EmbedderTraining:
 class _Pace:
     """Updates in a second, not counting the time that evaluations take."""
 
-    def __init__(self) -> None:
-        self.restart(0)
+    def __init__(self, step: int) -> None:
+        self.restart(step)
 
     def restart(self, step: int) -> None:
         self._step, self._time_s = step, time.perf_counter()

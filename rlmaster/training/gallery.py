@@ -12,6 +12,7 @@ from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.training.evaluation import Indices, evenly_chosen
 from rlmaster.training.pictures import (
     Frames,
+    Window,
     draw_preview,
     moving_window,
     usual_motion,
@@ -35,16 +36,12 @@ class Gallery:
         candidates = evenly_chosen(moving, CANDIDATES)
         frames = self._pixels(candidates)
         previous = self._pixels(candidates - store.num_environments)
-        usual = usual_motion(frames, previous)
-        found = [moving_window(f, p, usual) for f, p in zip(frames, previous, strict=True)]
-        surprise = [amount for _, amount in found]
-        chosen = [_typically_moving(surprise, part) for part in _parts(len(found), EXAMPLES)]
-        self._windows = [found[k][0] for k in chosen]
+        chosen, self._windows = choose_moments(frames, previous, EXAMPLES)
         self._frames = store.frames_at(candidates[chosen])
 
     def record(self, recording: Recording, step: int) -> None:
         """Draw the chosen moments as the networks see them now; the rest is background work."""
-        original, drawn = self._reconstruct(self._frames)
+        original, drawn = reconstruct(self._embedder, self._frames)
         error = float(np.mean(((original.astype(np.float32) - drawn) / 255) ** 2))
         caption = f"update {step:,}   mean squared error {error:.2g}"
         recording.preview(step, lambda: draw_preview(original, drawn, self._windows, caption))
@@ -69,18 +66,39 @@ class Gallery:
         all_indices = self._store.frame_indices(episodes)
         for first in range(0, len(all_indices), FILM_BATCH_FRAMES):
             indices = all_indices[first : first + FILM_BATCH_FRAMES]
-            yield from zip(*self._reconstruct(self._store.frames_at(indices)), strict=True)
+            frames = self._store.frames_at(indices)
+            yield from zip(*reconstruct(self._embedder, frames), strict=True)
             done += len(indices)
             on_progress(done)
 
-    def _reconstruct(self, frames: Tensor) -> tuple[Frames, Frames]:
-        """Return frames and reconstructions as arrays `(B, H, W)`."""
-        with undisturbed(self._embedder):
-            preview = self._embedder.preview(FrameBatch(frames))
-        return to_numpy(preview.target), to_numpy(preview.reconstruction)
-
     def _pixels(self, indices: Indices) -> Frames:
         return self._store.frames_at(indices)[:, 0].cpu().numpy()
+
+
+def reconstruct(embedder: BaseEmbedder, frames: Tensor) -> tuple[Frames, Frames]:
+    """Return what should come out for stored frames `(B, 1, H, W)` and what does, `(B, H, W)`."""
+    with undisturbed(embedder):
+        preview = embedder.preview(FrameBatch(frames))
+    return to_numpy(preview.target), to_numpy(preview.reconstruction)
+
+
+def choose_moments(frames: Frames, previous: Frames, count: int) -> tuple[list[int], list[Window]]:
+    """Choose moments in which something moves, one from each part of some frames.
+
+    Args:
+        frames: `(N, H, W)`, in the order that is cut into parts.
+        previous: The frame before each, `(N, H, W)`.
+        count: Moments; fewer where there are fewer frames.
+
+    Returns:
+        The position of each moment, and the window around what moves there.
+    """
+    usual, background = usual_motion(frames, previous), np.median(frames, axis=0)
+    pairs = zip(frames, previous, strict=True)
+    found = [moving_window(frame, before, usual, background) for frame, before in pairs]
+    surprise = [amount for _, amount in found]
+    chosen = [_typically_moving(surprise, part) for part in _parts(len(found), count)]
+    return chosen, [found[k][0] for k in chosen]
 
 
 def _typically_moving(surprise: list[float], part: range) -> int:

@@ -44,7 +44,10 @@ def usual_motion(frames: Frames, previous: Frames) -> npt.NDArray[np.float32]:
 
 
 def moving_window(
-    frame: Frames, previous: Frames, usual: npt.NDArray[np.float32]
+    frame: Frames,
+    previous: Frames,
+    usual: npt.NDArray[np.float32],
+    background: npt.NDArray[np.number],
 ) -> tuple[Window, float]:
     """Find the window around what moves most, and how surprising that motion is.
 
@@ -55,9 +58,10 @@ def moving_window(
         frame: `(H, W)`.
         previous: The frame before it, `(H, W)`.
         usual: What `usual_motion` gave.
+        background: What each pixel shows most of the time, `(H, W)`.
     """
     surprise = np.abs(frame.astype(np.int16) - previous) / (usual + RARITY_FLOOR)
-    surprise *= frame != np.median(frame)  # where a thing is now, not where it has left
+    surprise *= frame != background  # where a thing is now, not where it has left
     row, column = np.unravel_index(int(surprise.argmax()), surprise.shape)
     height, width = frame.shape
     top = int(np.clip(int(row) - WINDOW // 2, 0, height - WINDOW))

@@ -1,15 +1,18 @@
-"""Everything a run keeps, written by one background thread, so that the training loop never waits.
+"""Everything a run keeps, written in the background, so that the training loop never waits.
 
-The loop hands over numbers, tensors and pictures and goes on. Tensors may still be under
-computation on a device: only the background thread waits for them.
+The loop hands over numbers, tensors and pictures and goes on; one thread writes them in that order.
+Tensors may still be under computation on a device: only that thread waits for them. What takes long
+and belongs nowhere in the order, such as sealing frames, is done aside by a second one.
 """
 
 import math
+import os
 import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,37 +20,56 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rlmaster.events import append_event, event
+from rlmaster.events import Event, append_event, event, read_events
 from rlmaster.run_folder import Progress, RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch.utils.tensorboard import SummaryWriter
+
+    from rlmaster.training.event_files import EventFile
 
 PROGRESS_EVERY_S = 0.5
 FAILURE_SEEN_WITHIN_S = 0.2
 RATE_MEMORY_S = 5.0
 """How long the rate of progress remembers; shorter jumps about, longer lags behind."""
+REPEATED_KINDS = frozenset({"resumed"})
+"""Events that each attempt has, however often it starts from the same step."""
+TOLD_BY_MESSAGE = frozenset({"note", "damaged"})
+"""Events of which a step may have several that say different things."""
 
 
 class Recording:
     """The run folder, as training sees it: hand something over, and it will be kept."""
 
     def __init__(self, run: RunFolder) -> None:
-        """Start the background thread; `close` ends it after everything is written."""
+        """Start the background threads; `close` ends them after everything is written."""
         self._run = run
+        for left_behind in run.path.glob(f".{run.progress_file.name}.*.tmp"):
+            left_behind.unlink()  # of an attempt that was killed
         self._work: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._progress = Progress()
+        before = run.progress()
+        self._progress = Progress(values=before.values, result=before.result)
+        self._events = set(map(_identity, read_events(run.training_events)[0]))
         self._step = 0
+        self._first_step = 0
         self._rate = _Rate()
-        self._writers: dict[Path, SummaryWriter] = {}
+        self._event_files: dict[Path, EventFile] = {}
         self.failure: Exception | None = None
         """The first thing that could not be kept, if anything; the run ends with it."""
-        self._asides: list[threading.Thread] = []
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._thread = threading.Thread(target=self._write, name="recording", daemon=True)
         self._thread.start()
 
     # ------------------------------------------------------------------- handed over by the loop
+
+    def begin(self, first_step: int) -> None:
+        """Say with which step this attempt begins; what earlier ones drew from there on is void.
+
+        It must come before the first scalar, preview or hyperparameter.
+        """
+        self._first_step = first_step
+        if first_step == 0:
+            self._submit(lambda: self._change_progress(values={}, result={}))
 
     def phase(self, name: str, total: int, axis: str) -> None:
         """Say what is being done from now on, and what counts its progress."""
@@ -90,8 +112,11 @@ class Recording:
         self._submit(lambda: _write_tensor(path, name, kept))
 
     def event(self, kind: str, message: str, step: int = 0, **values: float) -> None:
-        """Keep something interesting that happened."""
+        """Keep something interesting that happened, unless an earlier attempt has said so."""
         happened = event(kind, message, step, **values)
+        if _identity(happened) in self._events and kind not in REPEATED_KINDS:
+            return
+        self._events.add(_identity(happened))
         self._submit(lambda: append_event(self._run.training_events, happened))
 
     def result(self, values: Mapping[str, Any]) -> None:
@@ -103,12 +128,15 @@ class Recording:
         """Let the background thread do a piece of writing, in turn."""
         self._submit(write)
 
+    def after_all(self, write: Callable[[], object]) -> None:
+        """Let it write what may only count once all curves and events before are safe on disk."""
+        self._submit(self._sync)
+        self._submit(write)
+
     def aside(self, write: Callable[[], object]) -> None:
-        """Let a thread of its own do a long piece of writing, which holds up nothing else."""
+        """Do a long piece of writing beside all others, after those that were put aside before."""
         self._raise_failure()
-        thread = threading.Thread(target=self._try, args=(write,), name="aside", daemon=True)
-        self._asides.append(thread)
-        thread.start()
+        self._aside.submit(self._try, write)
 
     def flush(self) -> None:
         """Wait until all is written that was handed over so far, but for what is done aside.
@@ -127,8 +155,7 @@ class Recording:
         Raises:
             Exception: What could not be kept, if anything.
         """
-        for thread in self._asides:
-            thread.join()
+        self._aside.shutdown()
         self._work.put(None)
         self._thread.join()
         self._raise_failure()
@@ -145,8 +172,8 @@ class Recording:
 
     def _write(self) -> None:
         self._try(self._write_until_closed)
-        for writer in self._writers.values():
-            self._try(writer.close)
+        for file in self._event_files.values():
+            self._try(file.close)
 
     def _try(self, write: Callable[[], object]) -> None:
         try:
@@ -155,13 +182,14 @@ class Recording:
             self.failure = self.failure or error
 
     def _write_until_closed(self) -> None:
-        next_progress = time.monotonic()
+        next_report = time.monotonic()
         while True:
-            try:
-                work = self._work.get(timeout=max(0.0, next_progress - time.monotonic()))
-            except queue.Empty:
+            if time.monotonic() >= next_report:
                 self._report_progress()
-                next_progress = time.monotonic() + PROGRESS_EVERY_S
+                next_report = time.monotonic() + PROGRESS_EVERY_S
+            try:
+                work = self._work.get(timeout=max(0.0, next_report - time.monotonic()))
+            except queue.Empty:
                 continue
             if work is None:
                 self._report_progress()
@@ -174,6 +202,8 @@ class Recording:
         self._report_progress()
 
     def _report_progress(self) -> None:
+        for file in self._event_files.values():
+            file.flush()
         rate = self._rate.observe(self._step)
         left = self._progress.total - self._step
         eta_s = left / rate if rate else None
@@ -184,39 +214,47 @@ class Recording:
         values, result = _finite(self._progress.values), _finite(self._progress.result)
         self._run.write_progress(replace(self._progress, values=values, result=result))
 
-    def _writer(self, folder: Path) -> "SummaryWriter":
-        """Open a TensorBoard file on first use; importing its writer takes half a second."""
-        if folder not in self._writers:
-            from torch.utils.tensorboard import SummaryWriter
+    def _sync(self) -> None:
+        """Make all curves and events that were written so far survive a power cut."""
+        for file in self._event_files.values():
+            file.sync()
+        if self._run.training_events.exists():
+            with self._run.training_events.open("rb") as events:
+                os.fsync(events.fileno())
 
-            self._writers[folder] = SummaryWriter(str(folder), max_queue=1000, flush_secs=1)
-        return self._writers[folder]
+    def _event_file(self, folder: Path) -> "EventFile":
+        """Open an event file on first use; importing TensorBoard takes a while."""
+        if folder not in self._event_files:
+            from rlmaster.training.event_files import EventFile
+
+            self._event_files[folder] = EventFile(folder, self._first_step)
+        return self._event_files[folder]
 
     def _write_scalars(self, step: int, values: Mapping[str, Tensor | float]) -> None:
-        writer = self._writer(self._run.tensorboard)
+        from torch.utils.tensorboard.summary import scalar
+
         numbers = {tag: float(value) for tag, value in values.items()}
         for tag, number in numbers.items():
-            writer.add_scalar(tag, number, step)
+            self._event_file(self._run.tensorboard).add(scalar(tag, number), step)
         self._progress = replace(self._progress, values=self._progress.values | numbers)
 
     def _write_hyperparameters(self, values: Mapping[str, Any], metrics: list[str]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
         flat = {k: v if isinstance(v, bool | int | float) else str(v) for k, v in values.items()}
-        file_writer = self._writer(self._run.tensorboard).file_writer
-        assert file_writer is not None
         for summary in hparams(flat, dict.fromkeys(metrics, 0.0)):
-            file_writer.add_summary(summary)
+            self._event_file(self._run.tensorboard).add(summary)
 
     def _write_preview(self, step: int, picture: "Image") -> None:
         import numpy as np
+        from torch.utils.tensorboard.summary import image
 
         path = self._run.previews / f"step-{step:09d}.png"
         temporary = path.with_suffix(".tmp")
         picture.save(temporary, format="PNG", pnginfo=_text_chunks(picture))
         temporary.replace(path)
-        writer = self._writer(self._run.tensorboard_images)
-        writer.add_image("preview", np.asarray(picture), step, dataformats="HWC")
+        summary = image("preview", np.asarray(picture), dataformats="HWC")
+        self._event_file(self._run.tensorboard_images).add(summary, step)
 
 
 class _Rate:
@@ -232,6 +270,12 @@ class _Rate:
             self._seen.pop(0)
         first_time, first_step = self._seen[0]
         return (step - first_step) / (now - first_time) if now > first_time else 0.0
+
+
+def _identity(happened: Event) -> tuple[str, int, str]:
+    """Return what an event shares with itself where a resume comes by its step again."""
+    message = happened.message if happened.kind in TOLD_BY_MESSAGE else ""
+    return happened.kind, happened.step, message
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,24 +4,46 @@ import numpy as np
 import pytest
 import torch
 
-from rlmaster.atari.collection import RandomPolicy, collect
+from rlmaster.atari import collection
+from rlmaster.atari.collection import RandomPolicy, collect, is_collected, play_again
 from rlmaster.atari.environment import AtariEnvironments
 from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.experiment import RandomFrames
-from rlmaster.replay.frame_store import NO_ACTION, FrameStore
+from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, FrameStore
 from rlmaster.specification import resolve
 
 SHORT_EPISODES = replace(PROTOCOLS["classic"], max_episode_frames=28)
 
 
-def collected(protocol=PROTOCOLS["machado2018"], steps=400, seed=1, threads=2, progress=None):
+def players(protocol=PROTOCOLS["machado2018"], seed=1, threads=2):
     environments = AtariEnvironments(
         "breakout", protocol, num_environments=3, seed=seed, num_threads=threads
     )
-    policy = RandomPolicy(RandomFrames(), num_actions=environments.num_actions, seed=seed)
+    return environments, RandomPolicy(
+        RandomFrames(), num_actions=environments.num_actions, seed=seed
+    )
+
+
+def collected(protocol=PROTOCOLS["machado2018"], steps=400, seed=1, threads=2, progress=None):
     store = FrameStore(3)
-    collect(environments, policy, store, steps, progress)
+    collect(*players(protocol, seed, threads), store, steps, progress)
     return store
+
+
+def cut_after(store, rows):
+    """Return a store of the first rows of another."""
+    cut = FrameStore(3, capacity_rows=rows)
+    cut._keep_rows(0, store._rows_between(0, rows))
+    cut.num_rows = rows
+    return cut
+
+
+def assert_equal(first, second):
+    assert first.num_rows == second.num_rows
+    filled = slice(0, first.num_rows)
+    for name in ROW_ARRAYS:
+        assert np.array_equal(getattr(first, name)[filled], getattr(second, name)[filled])
+    assert torch.equal(first.frames[filled], second.frames[filled])
 
 
 def test_the_specification_names_its_policy():
@@ -66,11 +88,8 @@ def test_an_episode_of_n_actions_takes_n_plus_1_rows():
 
 
 def test_collection_is_deterministic_in_its_seed():
-    first, second = collected(threads=1), collected(threads=2)
-    for name in ("actions", "rewards", "terminated", "life_lost", "episode_start"):
-        filled = slice(0, first.num_rows)
-        assert np.array_equal(getattr(first, name)[filled], getattr(second, name)[filled])
-    assert torch.equal(first.frames[: first.num_rows], second.frames[: second.num_rows])
+    first = collected(threads=1)
+    assert_equal(first, collected(threads=2))
     other = collected(seed=2)
     assert not np.array_equal(first.actions[:100], other.actions[:100])
 
@@ -88,3 +107,40 @@ def test_a_stack_from_the_store_is_what_the_policy_saw(protocol):
         step = environments.step(actions)
     stacks = store.stack_at(np.arange(store.num_frames))
     assert np.array_equal(stacks.numpy(), np.concatenate(seen))
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOLS["machado2018"], SHORT_EPISODES])
+@pytest.mark.parametrize("rows", [0, 60, 134])
+def test_a_collection_that_was_cut_goes_on_as_if_it_had_not_been(protocol, rows):
+    whole = collected(protocol)
+    store, again, told = cut_after(whole, rows), players(protocol), []
+    after = play_again(*again, store, lambda *progress: told.append(progress))
+    collect(*again, store, 400, after=after)
+    assert_equal(store, whole)
+    assert told == [(row, rows) for row in range(rows + 1)]
+
+
+def test_frames_that_do_not_come_again_are_noticed():
+    store = cut_after(collected(), 60)
+    store.frames[30, 2, 5, 5] ^= 1
+    assert play_again(*players(), store) is None
+    assert play_again(*players(seed=2), cut_after(collected(), 60)) is None
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOLS["machado2018"], SHORT_EPISODES])
+def test_only_a_store_with_the_row_after_the_last_step_is_collected(protocol):
+    whole = collected(protocol)
+    assert is_collected(whole, 400)
+    assert not is_collected(cut_after(whole, whole.num_rows - 1), 400)
+    assert not is_collected(whole, whole.num_steps + 1)
+    assert not is_collected(FrameStore(3), 400)
+
+
+def test_a_policy_that_skips_is_where_it_would_be(monkeypatch):
+    monkeypatch.setattr(collection, "SKIPPED_AT_ONCE", 7)
+    observation = np.zeros((3, 4, 84, 84), np.uint8)
+    first, second = (RandomPolicy(RandomFrames(), num_actions=6, seed=1) for _ in range(2))
+    for _ in range(40):
+        first.actions(observation)
+    second.skip(40, 3)
+    assert np.array_equal(first.actions(observation), second.actions(observation))

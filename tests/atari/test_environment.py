@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
 
-from rlmaster.atari.environment import AtariEnvironments, environment_seed
+from rlmaster.atari.environment import AtariEnvironments, environment_seed, last_seedings
 from rlmaster.atari.protocols import PROTOCOLS
 
 STICKY = PROTOCOLS["machado2018"]
@@ -175,3 +175,46 @@ def test_seeds_differ_between_runs_environments_and_times():
     seeds = {environment_seed(r, e, t) for r in range(9) for e in range(9) for t in range(9)}
     assert len(seeds) == 9**3
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+SHORT_LIVES = replace(PROTOCOLS["classic"], max_episode_frames=200)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reseed_after_steps"), [(STICKY, 20_000), (STICKY, 60), (SHORT_LIVES, 60)]
+)
+def test_environments_come_back_to_where_they_were_and_go_on_alike(protocol, reseed_after_steps):
+    actions = random_actions(260, 3)
+    steps = play(make("breakout", protocol, 3, reseed_after_steps=reseed_after_steps), actions)
+    starts = np.stack([step.episode_start for step in steps])
+    for num_rows in (1, 137, 220):
+        again = make("breakout", protocol, 3, reseed_after_steps=reseed_after_steps)
+        replayed = list(again.replay(starts[:num_rows], actions[:num_rows].astype(np.int8)))
+        rows = [row for row, _, _ in replayed]
+        assert rows == list(range(rows[0], num_rows + 1))
+        for row, there, step in replayed:
+            assert np.array_equal(step.observation[there], steps[row].observation[there])
+        _, there, step = replayed[-1]
+        assert there.all()
+        following = [step, *(again.step(row) for row in actions[num_rows:])]
+        for seen, was in zip(following, steps[num_rows:], strict=True):
+            for name, values in vars(was).items():
+                assert np.array_equal(getattr(seen, name), values), name
+
+
+def test_nothing_played_comes_back_as_a_reset():
+    ((row, there, step),) = make(num_environments=2).replay(
+        np.empty((0, 2), np.bool_), np.empty((0, 2), np.int8)
+    )
+    assert row == 0
+    assert there.all()
+    assert np.array_equal(step.observation, make(num_environments=2).reset().observation)
+
+
+def test_the_last_seedings_are_those_that_were_done():
+    environments = make("breakout", SHORT_LIVES, 3, reseed_after_steps=60)
+    steps = play(environments, random_actions(300, 3))
+    starts = np.stack([step.episode_start for step in steps])
+    rows, times = last_seedings(starts, 60)
+    assert (times + 1).tolist() == environments._times_seeded.tolist()
+    assert (300 - rows).tolist() == environments._steps_since_seeding.tolist()

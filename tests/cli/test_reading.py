@@ -20,40 +20,6 @@ def with_run(finished_run, project) -> RunFolder:
     return RunFolder(copy)
 
 
-def test_without_runs_there_is_a_word_on_how_to_make_one(command):
-    assert command("runs").out == "no runs yet; `rlmaster launch` makes one\n"
-    assert json.loads(command("runs", "--json").out) == {"runs": []}
-
-
-def test_a_run_is_listed(command, with_run):
-    outcome = command("runs", "--json")
-
-    (row,) = json.loads(outcome.out)["runs"]
-    assert outcome.code == 0
-    assert row.pop("result") == f"{with_run.progress().result['value']:.3g}"
-    assert row == {
-        "id": with_run.id,
-        "short_id": with_run.short_id,
-        "name": "tiny-pong",
-        "run_folder": str(with_run.path),
-        "state": "completed",
-        "progress": 1.0,
-        "rationale": "Does the whole path work? 100 % of it, & quickly.",
-    }
-
-
-def test_the_table_of_runs_fits_its_terminal(command, with_run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "60")
-    with_run.rationale_file.write_text("long " * 50 + "\x1b[31m\n")
-
-    shown = command("runs").out
-
-    assert with_run.short_id in shown
-    assert "completed" in shown
-    assert "\x1b" not in shown
-    assert max(map(len, shown.splitlines())) <= 60
-
-
 def test_experiments_are_described_and_a_broken_one_spoils_nothing(command, project):
     broken = {
         "a_syntax.py": "x = (\n",

@@ -40,11 +40,11 @@ def test_commented_examples_of_the_shipped_file_are_refused_as_not_yet_accepted(
 
 def test_other_commented_lines_of_the_shipped_file_are_valid(tmp_path):
     text = SHIPPED.read_text()
-    for key in ("slots", "python", "notes"):
+    for key in ("cpu_slots", "python", "notes"):
         assert f"\n# {key} = " in text
         text = text.replace(f"\n# {key} = ", f"\n{key} = ")
     assert read(tmp_path, text).hosts == (
-        Host("local", slots=2, python="~/environments/rl/bin/python", notes="quiet after six"),
+        Host("local", cpu_slots=2, python="~/environments/rl/bin/python", notes="quiet after six"),
     )
 
 
@@ -60,17 +60,17 @@ def test_missing_file_means_this_computer(tmp_path):
 def test_defaults_hold_where_a_host_says_nothing_else(tmp_path):
     inventory = read(
         tmp_path,
-        '[defaults]\nslots = 3\npython = "python3.12"\n'
-        '[hosts.one]\nkind = "local"\n[hosts.two]\nkind = "local"\nslots = 1\n',
+        '[defaults]\ncpu_slots = 3\npython = "python3.12"\n'
+        '[hosts.one]\nkind = "local"\n[hosts.two]\nkind = "local"\ncpu_slots = 1\n',
     )
     assert inventory.hosts == (
-        Host("one", slots=3, python="python3.12"),
-        Host("two", slots=1, python="python3.12"),
+        Host("one", cpu_slots=3, python="python3.12"),
+        Host("two", cpu_slots=1, python="python3.12"),
     )
 
 
 def test_defaults_hold_for_this_computer_where_no_host_is_named(tmp_path):
-    assert read(tmp_path, "[defaults]\nslots = 3\n").hosts == (Host("local", slots=3),)
+    assert read(tmp_path, "[defaults]\ncpu_slots = 3\n").hosts == (Host("local", cpu_slots=3),)
 
 
 def test_find_knows_its_hosts_and_what_was_meant(tmp_path):
@@ -91,22 +91,24 @@ def test_find_knows_its_hosts_and_what_was_meant(tmp_path):
         ),
         (
             '\n[hosts.a]\nkind = "local"\nslot = 2\n',
-            "hosts.toml, line 4: hosts.a.slot is no key that is known here; did you mean slots?",
+            "hosts.toml, line 4: hosts.a.slot is no key that is known here; "
+            "did you mean cpu_slots?",
         ),
         (
-            '[hosts.a]\nkind = "local"\nslots = 1\n[hosts.b]\nkind = "local"\nslots = 0\n',
-            "hosts.toml, line 6: hosts.b.slots must be a whole number from 1 to 1,024, not 0",
+            '[hosts.a]\nkind = "local"\ncpu_slots = 1\n[hosts.b]\nkind = "local"\ncpu_slots = 0\n',
+            "hosts.toml, line 6: hosts.b.cpu_slots must be a whole number from 1 to 1,024, not 0",
         ),
         (
-            "[defaults]\nslots = true\n",
-            "hosts.toml, line 2: defaults.slots must be a whole number from 1 to 1,024, not true",
+            "[defaults]\ncpu_slots = true\n",
+            "hosts.toml, line 2: defaults.cpu_slots must be a whole number from 1 to 1,024, "
+            "not true",
         ),
         (
             '[hosts.a]\nkind = "lokal"\n',
             'hosts.toml, line 2: hosts.a.kind must be "local", not "lokal"',
         ),
         (
-            "[hosts.a]\nslots = 1\n",
+            "[hosts.a]\ncpu_slots = 1\n",
             'hosts.toml, line 1: hosts.a has no kind; write kind = "local"',
         ),
         (
@@ -141,7 +143,7 @@ def test_each_mistake_has_its_line_and_what_would_be_right(tmp_path, text, probl
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
-    text = '[hosts.a]\nkind = "local"\nslots = 0\nnote = "x"\n'
+    text = '[hosts.a]\nkind = "local"\ncpu_slots = 0\nnote = "x"\n'
     assert [line.partition(": ")[0] for line in refusal(tmp_path, text)] == [
         "hosts.toml, line 3",
         "hosts.toml, line 4",
@@ -165,10 +167,10 @@ toml_lines = st.sampled_from(
         "[hosts.a.b]",
         "[defaults]",
         "kind='local'",
-        "slots=2",
+        "cpu_slots=2",
         "hosts.a.kind='local'",
         "a={}",
-        "slots=[1]",
+        "cpu_slots=[1]",
         '"\\u001b"=1',
         "python=''",
         "a='''",
@@ -185,4 +187,4 @@ def test_any_text_is_an_inventory_or_printable_refusals(tmp_path, text):
         hosts, problems = (), str(error).split("\n")
     assert bool(hosts) != bool(problems)
     assert all(problem.isprintable() for problem in problems)
-    assert all(host.kind == "local" and host.slots >= 1 for host in hosts)
+    assert all(host.kind == "local" and (host.cpu_slots or 1) >= 1 for host in hosts)

@@ -32,7 +32,7 @@ NEEDS = Requirements()
 
 def candidate(name: str, probe: Probe | None = IDLE, **fields) -> Candidate:
     slots = fields.pop("slots", 1)
-    return Candidate(Host(name, slots=slots), probe, **fields)
+    return Candidate(Host(name, cpu_slots=slots, slots_per_gpu=slots), probe, **fields)
 
 
 def order(*candidates: Candidate, requirements: Requirements = NEEDS) -> list[str]:
@@ -152,7 +152,7 @@ probes = st.builds(
 candidate_lists = st.lists(
     st.builds(
         Candidate,
-        st.builds(Host, st.sampled_from("abcd"), slots=st.integers(1, 4)),
+        st.builds(Host, st.sampled_from("abcd"), cpu_slots=st.integers(1, 4)),
         st.none() | probes,
         waiting=st.integers(0, 3),
     ),

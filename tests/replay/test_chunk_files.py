@@ -148,3 +148,51 @@ def test_nothing_collected_is_saved_and_loaded_too(folder):
 def test_the_last_rows_are_sealed_once_the_recording_has_ended(saved, folder):
     assert (saved.actions[-1] == NO_ACTION).all()
     assert FrameStore.load(folder).num_rows == ROWS
+
+
+def test_whole_chunks_are_sealed_while_rows_are_added(synthetic_steps, folder, filled_store):
+    store = FrameStore(3, capacity_rows=ROWS, frame_shape=(2, 3))
+    generator, whole = np.random.default_rng(0), []
+    steps = synthetic_steps(LENGTHS, ROWS)
+    for step in steps[:-1]:
+        store.append(step, generator.integers(6, size=3))
+        if store.whole_chunk_rows > (whole[-1] if whole else 0):
+            whole.append(store.whole_chunk_rows)
+            assert store.num_rows == whole[-1] + 1  # what followed its last row is known now
+            store.save(folder, stop_row=whole[-1])
+    store.append(steps[-1], None)
+    store.save(folder)
+    assert whole == [1365, 2730]
+    at_once = folder.parent / "at once"
+    filled_store(LENGTHS, ROWS).save(at_once)
+    assert chunk_bytes(folder) == chunk_bytes(at_once)
+    assert (folder / "manifest.json").read_bytes() == (at_once / "manifest.json").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "missing"])
+@pytest.mark.parametrize(("number", "rows_left"), [(0, 0), (1, 1365), (2, 2730)])
+def test_a_store_that_ends_before_a_damaged_chunk_is_filled_and_saved_again(
+    saved, folder, damage, number, rows_left
+):
+    before, lost = chunk_bytes(folder), []
+    file = folder / f"chunk-00000{number}.npz"
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    store = FrameStore.load(folder, capacity_rows=ROWS, on_damage=lost.append)
+    assert store.num_rows == rows_left
+    assert store.capacity_rows == ROWS
+    assert [(chunk.file, chunk.first_row) for chunk in lost] == [(file.name, rows_left)]
+    store._keep_rows(rows_left, saved._rows_between(rows_left, ROWS))
+    store.num_rows = ROWS
+    store.save(folder)
+    assert chunk_bytes(folder) == before
+    assert_equal(FrameStore.load(folder), saved)
+
+
+def test_what_a_killed_save_left_half_written_is_removed_by_the_next(folder, filled_store):
+    folder.mkdir(parents=True)
+    (folder / ".chunk-000000.npz.1234.tmp").write_bytes(b"half")
+    filled_store(LENGTHS, 40).save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["chunk-000000.npz", "manifest.json"]

@@ -123,6 +123,20 @@ def test_no_run_and_no_room_are_readable_errors(tmp_path, full_run):
         make_report(full_run)
 
 
+def test_tags_and_conclusion_are_shown_only_where_there_are_some(full_run):
+    tex = make_report(full_run, pdf=False).tex.read_text()
+    assert "Tags:" not in tex
+    assert r"\section{Conclusion}" not in tex
+
+    full_run.write_tags(["baseline", "latent_64"])
+    full_run.write_conclusion("The ball survives.\n\nThe score does not.")
+    tex = make_report(full_run, pdf=False).tex.read_text()
+    assert r"Tags: baseline, latent\_64" in tex
+    conclusion = tex.partition(r"\section{Conclusion}")[2]
+    assert "The ball survives.\n\nThe score does not.\n" in conclusion
+    assert "\ntags &" not in tex  # the experiment's own, which may have changed since
+
+
 class TestWithTex:
     pytestmark = needs_tex
 
@@ -151,6 +165,20 @@ class TestWithTex:
             "{{7*7}}<<7*7>>%%ifx%#comment<%raw%>" + "verylongword" * 30,
         ):
             assert part in words
+
+    def test_a_hostile_conclusion_and_tags_show_as_they_are_written(self, make_run):
+        run = make_run()
+        run.conclusion_file.write_bytes(HOSTILE.encode(errors="surrogatepass"))
+        run.write_tags([r"\input{x}", "50%_&#$", "日本"])
+        words = words_of(make_report(run).pdf)
+        assert r"Tags:\input{x},50%_&#$,U+65E5U+672C" in words
+        conclusion = words.partition("Conclusion")[2]
+        for part in (
+            r"$(rm-rf/);\write18{rm}\input{/etc/passwd}%&#_^",
+            "red\\end{document}\\\\{{{}}~--naïve",
+            "{{7*7}}<<7*7>>%%ifx%#comment<%raw%>",
+        ):
+            assert part in conclusion
 
     def test_every_character_that_is_passed_on_has_a_glyph(self, make_run):
         known = [chr(c) for c in range(0xA1, 0x180)]

@@ -171,3 +171,14 @@ def test_reading_scalars_loads_neither_matplotlib_nor_torch_nor_tensorboard_itse
         "print({'matplotlib', 'torch', 'jinja2', 'tensorboard.backend'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", program]) == b"set()\n"
+
+
+def test_a_first_attempt_that_ends_in_half_a_record_does_not_stop_the_second(tmp_path):
+    write_scalars(tmp_path / "whole", {"a": 6})
+    content = only_file(tmp_path / "whole").read_bytes()
+    (tmp_path / "events.out.tfevents.1").write_bytes(content[:-7])
+    write_scalars(tmp_path, {"a": 2}, start=4, purge_step=4)
+    reader = ScalarReader(tmp_path)
+    reader.update()
+    assert reader.series["a"].steps.tolist() == [0, 1, 2, 3, 4, 5]
+    assert reader.notes == []

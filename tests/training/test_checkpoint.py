@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from itertools import count
@@ -13,15 +14,20 @@ import pytest
 import torch
 from torch import nn
 
-from rlmaster.errors import RunFolderError
+from rlmaster.errors import RunFolderError, TrainingError
 from rlmaster.training import checkpoint as checkpoints
 from rlmaster.training.checkpoint import (
     capture,
     find_checkpoint,
     list_checkpoints,
     numpy_state,
+    read_checkpoint,
     read_networks,
+    read_newest_whole,
     read_state,
+    restore_random_states,
+    step_of,
+    thin,
     write_best,
     write_checkpoint,
 )
@@ -56,6 +62,11 @@ def test_networks_optimiser_and_counters_come_back(tmp_path: Path) -> None:
     assert torch.equal(other_optimiser.state_dict()["state"][0]["exp_avg"], moments)
     assert restored.random() == order.random()
     assert torch.equal(state["torch_random"], torch_random)
+    whole = read_checkpoint(path)
+    assert (whole.step, whole.counters) == (12, counters)
+    torch.rand(3)
+    restore_random_states(whole.state)
+    assert torch.equal(torch.get_rng_state(), torch_random)
 
 
 def test_a_checkpoint_is_of_the_moment_it_was_captured(tmp_path: Path) -> None:
@@ -183,3 +194,109 @@ def test_random_states_of_gpus_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
     path = write_checkpoint(tmp_path, capture(1, network, optimiser, {}))
     assert torch.equal(read_state(path)["cuda_random"][0], states[0])
+
+
+def keep(folder: Path, *steps: int) -> list[Path]:
+    network, optimiser = trained_network()
+    return [
+        write_checkpoint(folder, capture(step, network, optimiser, {"updates": step}))
+        for step in steps
+    ]
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, truncate, Path.unlink])
+@pytest.mark.parametrize("name", ["networks.safetensors", "state.pt"])
+def test_a_damaged_checkpoint_is_passed_over_and_set_aside(
+    harm: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
+    keep(tmp_path, 1, 2, 3)
+    harm(tmp_path / "update-000000003" / name)
+    told: list[tuple[Path, str]] = []
+    whole = read_newest_whole(tmp_path, lambda path, error: told.append((path, str(error))))
+    assert whole is not None
+    assert whole.step == 2
+    ((path, sentence),) = told
+    assert path.name == "update-000000003"
+    assert str(path) in sentence
+    assert (tmp_path / "damaged-update-000000003").is_dir()
+    assert find_checkpoint(tmp_path).name == "update-000000002"
+    keep(tmp_path, 3)
+    assert find_checkpoint(tmp_path).name == "update-000000003"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}"])
+def test_a_manifest_that_says_nothing_is_damage_too(content: bytes, tmp_path: Path) -> None:
+    first, second = keep(tmp_path, 1, 2)
+    (second / "manifest.json").write_bytes(content)
+    whole = read_newest_whole(tmp_path, lambda *_: None)
+    assert whole is not None
+    assert whole.step == 1
+    flip_a_bit(first / "state.pt")
+    assert read_newest_whole(tmp_path, lambda *_: None) is None
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_a_state_that_torch_cannot_load_is_no_damage_but_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = keep(tmp_path, 1)
+
+    def of_another_version(*_: object, **__: object) -> None:
+        raise pickle.UnpicklingError("unsupported opcode")
+
+    monkeypatch.setattr(checkpoints.torch, "load", of_another_version)
+    with pytest.raises(TrainingError, match=r"cannot load it.*unsupported opcode"):
+        read_newest_whole(tmp_path, lambda *_: None)
+    assert path.is_dir()
+
+
+def test_of_what_only_a_resume_needs_the_newest_two_stay(tmp_path: Path) -> None:
+    keep(tmp_path, 1, 2, 3, 4, 5, 6)
+    network, optimiser = trained_network()
+    write_best(tmp_path, capture(2, network, optimiser, {}))
+    thin(tmp_path, frozenset({3, 6}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best-000000002",
+        "best.json",
+        *(f"update-{step:09d}" for step in (3, 4, 5, 6)),
+    ]
+
+
+def test_a_thinning_that_is_cut_leaves_nothing_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(tmp_path, 1, 2, 3)
+
+    def cut(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", cut)
+        with pytest.raises(Killed):
+            thin(tmp_path, frozenset())
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["2", "3"]
+    keep(tmp_path, 4)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_best_one_serves_a_resume_where_no_other_is_as_new(tmp_path: Path) -> None:
+    network, optimiser = trained_network()
+    keep(tmp_path, 1, 3)
+    for step in (2, 3, 5):
+        write_best(tmp_path, capture(step, network, optimiser, {"updates": step}))
+    steps: list[int] = []
+    while whole := read_newest_whole(tmp_path, lambda path, _: steps.append(step_of(path))):
+        steps.append(whole.step)
+        newest = [path for path in tmp_path.iterdir() if path.name.endswith(f"{whole.step}")]
+        shutil.rmtree(max(newest, key=lambda path: path.name))
+    assert steps == [5, 3, 3, 1]

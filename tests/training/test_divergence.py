@@ -1,5 +1,6 @@
 """Divergence: a loss that is no number ends the run, a high one for long is an event."""
 
+import json
 from typing import cast
 
 import pytest
@@ -60,3 +61,24 @@ def test_a_short_peak_is_no_event() -> None:
     for step in range(1000):
         watching.judge(step, 50.0 if 500 <= step < 599 else 1.0)
     assert heard.events == []
+
+
+@pytest.mark.parametrize("cut_at", [200, 530, 598, 650])
+def test_a_resumed_watch_goes_on_counting(cut_at: int) -> None:
+    losses = {step: 50.0 if 500 <= step < 620 else 1.0 for step in range(800)}
+    first, heard_first = watch()
+    second, heard_second = watch()
+    for step in range(cut_at):
+        first.judge(step, losses[step])
+    second.restore(json.loads(json.dumps(first.state())))
+    for step in range(cut_at, 800):
+        second.judge(step, losses[step])
+    assert heard_first.events + heard_second.events == [("diverged", 599)]
+
+
+def test_it_knows_whether_the_loss_has_been_a_number() -> None:
+    watching, _ = watch()
+    watching.judge(1, 1.0)
+    assert watching.is_a_number
+    watching.judge(2, float("inf"))
+    assert not watching.is_a_number

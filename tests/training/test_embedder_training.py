@@ -1,8 +1,7 @@
 """A whole small training on real Pong frames: reproducible, honest about held-out episodes."""
 
-import threading
+import shutil
 from collections.abc import Callable, Iterator
-from itertools import repeat
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import EmbedderLoss, FrameBatch, Preview
+from rlmaster.embedders.base import BaseEmbedder, EmbedderLoss, FrameBatch, Preview
 from rlmaster.errors import TrainingError
 from rlmaster.events import read_events
 from rlmaster.experiment import (
@@ -25,10 +24,18 @@ from rlmaster.experiment import Recording as Keep
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
-from rlmaster.training import embedder_training, memory
-from rlmaster.training.checkpoint import find_checkpoint, list_checkpoints, read_networks
+from rlmaster.training import checkpointing, embedder_training, frames, memory
+from rlmaster.training.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    read_checkpoint,
+    read_networks,
+    step_of,
+)
+from rlmaster.training.evaluation import HeldOut, HeldOutError
 from rlmaster.training.gallery import Gallery
 from rlmaster.training.recording import Recording
+from rlmaster.training.stopping import StopRequested
 from rlmaster.training.update import Compilation
 
 
@@ -145,19 +152,63 @@ def test_no_held_out_frame_is_ever_trained_on(
     assert not np.isin(np.concatenate(trained_on), held_out[0]).any()
 
 
-def test_a_request_to_stop_keeps_the_work(training: embedder_training.EmbedderTraining) -> None:
-    recording = training.recording
-    advance = recording.advance
+def stop_at(training: embedder_training.EmbedderTraining, phase: str, done: int) -> None:
+    """Let somebody ask to stop when a phase is so far."""
+    recording, phases = training.recording, [""]
+    advance, begin = recording.advance, recording.phase
 
-    def stop_at_the_fifth(step: int) -> None:
+    def begin_phase(name: str, total: int, axis: str) -> None:
+        phases.append(name)
+        begin(name, total, axis)
+
+    def maybe_stop(step: int) -> None:
         advance(step)
-        training.stop_requested = step == 5
+        if phases[-1] == phase and step >= done:
+            training.stop.requested = True
 
-    recording.advance = stop_at_the_fifth  # type: ignore[method-assign]
-    with pytest.raises(embedder_training.StopRequested):
+    recording.phase = begin_phase  # type: ignore[method-assign]
+    recording.advance = maybe_stop  # type: ignore[method-assign]
+
+
+def test_a_request_to_stop_keeps_the_work(training: embedder_training.EmbedderTraining) -> None:
+    stop_at(training, "training", 5)
+    with pytest.raises(StopRequested):
         training.execute()
-    recording.flush()
+    training.recording.flush()
     assert find_checkpoint(training.run.checkpoints).name == "update-000000005"
+
+
+def test_a_stop_on_a_full_disk_does_not_claim_that_the_work_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = prepared(tmp_path, small_experiment(seed=1))
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpointing, "write_checkpoint", full_disk)
+    stop_at(training, "training", 5)
+    with pytest.raises(OSError, match="No space left"):
+        training.execute()
+    with pytest.raises(OSError, match="No space left"):
+        training.recording.close()
+
+
+def test_stopping_before_the_first_update_keeps_the_frames(
+    training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = HeldOut.measure
+
+    def asked_meanwhile(measured: HeldOut, embedder: BaseEmbedder) -> HeldOutError:
+        training.stop.request()
+        return measure(measured, embedder)
+
+    monkeypatch.setattr(HeldOut, "measure", asked_meanwhile)
+    with pytest.raises(StopRequested):
+        training.execute()
+    training.recording.close()
+    assert FrameStore.load(training.run.replay).num_steps == 600
+    assert list_checkpoints(training.run.checkpoints) == []
 
 
 def test_previews_do_not_change_what_is_learned(tmp_path: Path) -> None:
@@ -170,31 +221,6 @@ def test_previews_do_not_change_what_is_learned(tmp_path: Path) -> None:
     assert torch.equal(weights(none), weights(some))
 
 
-def test_curves_go_on_while_frames_are_sealed(
-    training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    others_go_on = threading.Event()
-    waited: list[bool] = []
-    monkeypatch.setattr(FrameStore, "save", lambda *_: waited.append(others_go_on.wait(timeout=10)))
-    training._collect()
-    training.recording.flush()
-    others_go_on.set()
-    training.recording.close()
-    assert waited == [True]
-
-
-def test_a_stop_while_collecting_says_that_nothing_is_kept(
-    training: embedder_training.EmbedderTraining,
-) -> None:
-    training.stop_requested = True
-    with pytest.raises(embedder_training.StopRequested):
-        training.execute()
-    training.recording.flush()
-    (event,), _ = read_events(training.run.training_events)
-    assert event.kind == "note"
-    assert "nothing is kept" in event.message
-
-
 def test_mistakes_are_found_before_frames_are_collected(
     training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +230,7 @@ def test_mistakes_are_found_before_frames_are_collected(
     def wrong(*_: object) -> None:
         raise RuntimeError("wrong shapes")
 
-    monkeypatch.setattr(embedder_training, "collect", refuse)
+    monkeypatch.setattr(frames, "collect", refuse)
     with monkeypatch.context() as patched:
         patched.setattr(embedder_training, "build_embedder", wrong)
         with pytest.raises(RuntimeError, match="wrong shapes"):
@@ -217,49 +243,34 @@ def test_mistakes_are_found_before_frames_are_collected(
 BATCH = FrameBatch(torch.zeros(1, 1, 84, 84, dtype=torch.uint8))
 
 
-def test_the_curve_has_no_more_points_than_it_may_and_covers_every_update(
-    training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedder_training, "LOSS_POINTS", 7)
-    losses = map(torch.tensor, map(float, range(1, 13)))
-    assert list(training._updates(lambda _: next(losses), repeat(BATCH))) == list(range(1, 13))
-    training.recording.close()
-    curve = read_scalars(training.run.tensorboard)["train/loss"]
-    assert curve.steps.tolist() == [2, 4, 6, 8, 10, 12]
-    assert curve.values.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5, 11.5]
-
-
-@pytest.mark.parametrize("loss_points", [12, 5, 7])
-def test_a_last_loss_that_is_no_number_ends_the_run_before_it_counts(
-    loss_points: int,
-    training: embedder_training.EmbedderTraining,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(embedder_training, "LOSS_POINTS", loss_points)
-    losses = iter([*map(torch.tensor, [1.0] * 11), torch.tensor(float("nan"))])
-    seen: list[int] = []
-    with pytest.raises(TrainingError, match="not a number at update 12"):
-        seen.extend(training._updates(lambda _: next(losses), repeat(BATCH)))
-    assert 12 not in seen
-
-
 def test_a_trial_is_a_phase_of_its_own_and_its_failure_is_noted(
     training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedder = training._build()
-    optimiser = torch.optim.Adam(embedder.parameters())
-    training._make_update(embedder, optimiser, BATCH)
+    training._choose_arithmetic(embedder, BATCH)
     training.recording.flush()
     assert training.run.progress().phase == ""
     monkeypatch.setattr(embedder_training, "needs_trial", lambda _: True)
     failed = Compilation(wanted=False, failure="InvalidCxxCompiler: none of g++")
     monkeypatch.setattr(embedder_training, "choose_compilation", lambda *_: failed)
-    training._make_update(embedder, optimiser, BATCH)
+    training._choose_arithmetic(embedder, BATCH)
     training.recording.flush()
     assert training.run.progress().phase == "compiling"
     note = read_events(training.run.training_events)[0][-1].message
     assert "updates run eager" in note
     assert "InvalidCxxCompiler: none of g++" in note
+
+
+def test_a_trial_that_compiles_for_a_minute_is_cut_short(
+    training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_meanwhile(*_: object) -> Compilation:
+        training.stop.request()
+        raise AssertionError("the trial went on")
+
+    monkeypatch.setattr(embedder_training, "choose_compilation", asked_meanwhile)
+    with pytest.raises(StopRequested):
+        training._choose_arithmetic(training._build(), BATCH)
 
 
 class FakeGallery:
@@ -287,9 +298,106 @@ def test_the_film_shows_whole_episodes_and_never_fails_a_trained_run(tmp_path: P
     assert gallery.filmed == [whole, whole]
     training._film(cast("Gallery", gallery), [cut, whole])
     assert gallery.filmed == [whole, cut]
-    training.stop_requested = True
-    with pytest.raises(embedder_training.StopRequested):
+    training.stop.request()
+    with pytest.raises(StopRequested):
         training._film(cast("Gallery", gallery), [whole])
     training.recording.close()
     events, _ = read_events(training.run.training_events)
-    assert [event.message for event in events] == ["no video: no space left"] * 2
+    assert [event.message for event in events] == ["no video: no space left"]
+
+
+def resume(run: RunFolder, experiment: Experiment) -> None:
+    training = embedder_training.EmbedderTraining(experiment, run, Recording(run))
+    training.execute()
+    training.recording.close()
+
+
+def branch(parent: RunFolder, folder: Path, checkpoint: str, experiment: Experiment) -> RunFolder:
+    """Make a run as the control side does: with the frames and one checkpoint of another."""
+    run = prepared(folder, experiment).run
+    shutil.copytree(parent.replay, run.replay)
+    shutil.copytree(parent.checkpoints / checkpoint, run.checkpoints / checkpoint)
+    return run
+
+
+def test_a_branch_with_more_updates_goes_on_from_its_parent(
+    trained: RunFolder, tmp_path: Path
+) -> None:
+    longer = EmbedderTraining(updates=18, batch_size=8, evaluations=3, learning_rate=1e-3)
+    experiment = small_experiment(seed=1).model_copy(update={"training": longer})
+    run = branch(trained, tmp_path, "update-000000012", experiment)
+    resume(run, experiment)
+    assert find_checkpoint(run.checkpoints).name == "update-000000018"
+    assert not torch.equal(weights(run), weights(trained))
+    state = read_checkpoint(find_checkpoint(run.checkpoints)).state
+    assert state["optimiser"]["param_groups"][0]["lr"] == 1e-3
+    (resumed,) = (e for e in read_events(run.training_events)[0] if e.kind == "resumed")
+    assert (resumed.step, resumed.message) == (12, "training goes on from update 12")
+    curve = read_scalars(run.tensorboard)["train/loss"]
+    assert curve.steps.tolist() == [13, 14, 15, 16, 17, 18]
+
+
+def test_a_branch_may_go_on_from_the_best(trained: RunFolder, tmp_path: Path) -> None:
+    best = find_checkpoint(trained.checkpoints, "best")
+    run = branch(trained, tmp_path, best.name, small_experiment(seed=1))
+    resume(run, small_experiment(seed=1))
+    assert torch.equal(weights(run), weights(trained))
+    assert step_of(list_checkpoints(run.checkpoints)[0]) == step_of(best)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"embedder": Autoencoder(latent_dim=32, channels=(4, 4, 4))}, "of other networks"),
+        ({"training": EmbedderTraining(updates=11)}, r"beyond the 11 updates.*training\.updates"),
+        ({"seed": 2}, "collected with seed=1, and this run asks for 2"),
+        ({"frames": RandomFrames(steps=700)}, r"frames\.steps=600"),
+    ],
+)
+def test_a_branch_that_cannot_go_on_says_why_in_a_sentence(
+    changes: dict[str, object], sentence: str, trained: RunFolder, tmp_path: Path
+) -> None:
+    experiment = small_experiment(seed=1).model_copy(update=changes)
+    run = branch(trained, tmp_path, "update-000000012", experiment)
+    training = embedder_training.EmbedderTraining(experiment, run, Recording(run))
+    with pytest.raises(TrainingError, match=sentence) as caught:
+        training.execute()
+    assert "\n" not in str(caught.value)
+    training.recording.close()
+
+
+def test_a_damaged_checkpoint_costs_only_the_updates_since_the_one_before(
+    trained: RunFolder, tmp_path: Path
+) -> None:
+    run = branch(trained, tmp_path, "update-000000012", small_experiment(seed=1))
+    shutil.copytree(trained.checkpoints / "update-000000006", run.checkpoints / "update-000000006")
+    (run.checkpoints / "update-000000012" / "state.pt").write_bytes(b"torn")
+    resume(run, small_experiment(seed=1))
+    assert torch.equal(weights(run), weights(trained))
+    events = [(event.kind, event.step) for event in read_events(run.training_events)[0]]
+    assert events[:2] == [("damaged", 12), ("resumed", 6)]
+
+
+def test_without_a_whole_checkpoint_it_begins_anew_from_the_frames(
+    trained: RunFolder, tmp_path: Path
+) -> None:
+    run = branch(trained, tmp_path, "update-000000012", small_experiment(seed=1))
+    (run.checkpoints / "update-000000012" / "networks.safetensors").unlink()
+    resume(run, small_experiment(seed=1))
+    assert torch.equal(weights(run), weights(trained))
+    told = [event.message for event in read_events(run.training_events)[0]]
+    assert "there is no whole checkpoint in" in told[0]
+    assert "goes on from row" in told[1]
+
+
+def test_the_choice_of_arithmetic_is_the_checkpoints(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was chosen anew")
+
+    monkeypatch.setattr(embedder_training, "choose_compilation", refuse)
+    monkeypatch.setattr(embedder_training, "choose_precision", refuse)
+    run = branch(trained, tmp_path, "update-000000006", small_experiment(seed=1))
+    resume(run, small_experiment(seed=1))
+    assert torch.equal(weights(run), weights(trained))

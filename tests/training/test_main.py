@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rlmaster.errors import TrainingError
+from rlmaster.errors import RunFolderError, TrainingError
 from rlmaster.run_folder import RunFolder
-from rlmaster.training.embedder_training import StopRequested
 from rlmaster.training.recording import Recording
+from rlmaster.training.stopping import StopRequested
 
 process = importlib.import_module("rlmaster.training.__main__")
 FULL = OSError(28, "No space left on device")
@@ -42,6 +42,14 @@ def end(_run: RunFolder, _recording: Recording) -> None:
     pass
 
 
+def full_replay() -> None:
+    raise RunFolderError("cannot write the replay") from FULL
+
+
+def end_beside_a_full_replay(_run: RunFolder, recording: Recording) -> None:
+    recording.aside(full_replay)
+
+
 def end_beside_a_full_disk(_run: RunFolder, recording: Recording) -> None:
     recording.aside(full_disk)
 
@@ -53,7 +61,8 @@ def end_beside_a_full_disk(_run: RunFolder, recording: Recording) -> None:
         (stop, 75, []),
         (wait_for_the_recording, 1, ["disk is full"]),
         (end_beside_a_full_disk, 1, ["disk is full"]),
-        (stop_beside_a_full_disk, 75, ["disk is full"]),
+        (stop_beside_a_full_disk, 1, ["disk is full"]),
+        (end_beside_a_full_replay, 1, ["disk is full"]),
         (diverge_beside_a_full_disk, 1, ["the loss is not a number", "disk is full"]),
     ],
 )
@@ -66,10 +75,13 @@ def test_each_failure_is_said_once_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(process, "_train", training)
-    assert process.main(tmp_path) == exit_code
+    run = tmp_path / "20261123-120000-abc234"
+    run.mkdir()
+    assert process.main(run) == exit_code
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(sentences)
     assert all(words in line for words, line in zip(sentences, said, strict=True))
+    assert all("`rlmaster resume abc234`" in line for line in said if "disk" in line)
 
 
 def test_a_mistake_in_code_keeps_its_traceback(

@@ -37,18 +37,30 @@ def pong_like_frames(count: int = 50) -> np.ndarray:
 
 def test_the_window_is_around_the_ball_not_the_paddle() -> None:
     frames = pong_like_frames()
-    usual = usual_motion(frames[1:], frames[:-1])
+    usual, background = usual_motion(frames[1:], frames[:-1]), np.median(frames, axis=0)
     for frame, previous in zip(frames[1:], frames[:-1], strict=True):
-        window, _ = moving_window(frame, previous, usual)
+        window, _ = moving_window(frame, previous, usual, background)
         assert (window.cut(frame) == 236).sum() == 2
 
 
 def test_a_window_stays_inside_the_frame() -> None:
     frame, previous = np.zeros((84, 84), np.uint8), np.zeros((84, 84), np.uint8)
     frame[0, 83] = 255
-    window, surprise = moving_window(frame, previous, np.zeros((84, 84), np.float32))
+    nothing = np.zeros((84, 84), np.float32)
+    window, surprise = moving_window(frame, previous, nothing, background=nothing)
     assert window == Window(0, 84 - WINDOW)
     assert surprise > 0
+
+
+def test_the_window_is_where_a_thing_is_and_not_where_it_has_left() -> None:
+    background = np.full((84, 84), 87, np.uint8)
+    background[70:] = 236  # a floor, brighter than most of the frame
+    frame, previous = background.copy(), background.copy()
+    previous[71, 10] = 87  # a dent in the floor that is gone now
+    frame[30, 60] = 200
+    usual = np.zeros((84, 84), np.float32)
+    window, _ = moving_window(frame, previous, usual, background)
+    assert (window.cut(frame) == 200).sum() == 1
 
 
 def test_panels_show_the_pixels_at_integer_scale() -> None:

@@ -1,6 +1,7 @@
 """Recording: everything handed over is kept, and the loop never waits for it."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def test_previews_events_and_results_are_kept(run: RunFolder) -> None:
         assert kept.size == (4, 3)
         assert kept.info["zoomed_panels"] == "[]"
     (event,), _ = read_events(run.training_events)
-    assert (event.id, event.severity, event.values) == ("new_best-7", "good", {"error": 0.25})
+    assert (event.kind, event.step) == ("new_best", 7)
+    assert (event.severity, event.values) == ("good", {"error": 0.25})
     assert run.progress().result == {"value": 0.25}
     assert list(run.tensorboard_images.glob("events*"))
 
@@ -132,14 +134,14 @@ def test_a_curve_that_cannot_be_finished_is_a_failure(run: RunFolder) -> None:
     recording = Recording(run)
     recording.scalars(1, {"train/loss": 1.0})
     recording.flush()
-    (writer,) = recording._writers.values()
-    close = writer.close
+    (event_file,) = recording._event_files.values()
+    close = event_file.close
 
     def full_disk() -> None:
         close()
         raise OSError(28, "No space left on device")
 
-    writer.close = full_disk  # type: ignore[method-assign]
+    event_file.close = full_disk  # type: ignore[method-assign]
     with pytest.raises(OSError, match="No space left"):
         recording.close()
 
@@ -199,3 +201,78 @@ def test_waiting_for_a_recording_that_failed_ends_with_its_reason(run: RunFolder
     threading.Timer(0.05, disk_answers.set).start()
     with pytest.raises(OSError, match="No space left"):
         recording.flush()
+
+
+def test_long_pieces_aside_are_done_in_their_order(run: RunFolder) -> None:
+    recording = Recording(run)
+    disk_answers, done = threading.Event(), list[int]()
+    recording.aside(lambda: (disk_answers.wait(20), done.append(1)))
+    recording.aside(lambda: done.append(2))
+    disk_answers.set()
+    recording.close()
+    assert done == [1, 2]
+
+
+def test_the_next_attempt_goes_on_with_the_curves_from_its_first_step(run: RunFolder) -> None:
+    for first_step, last_step in ((0, 6), (4, 8)):
+        recording = Recording(run)
+        recording.begin(first_step)
+        for step in range(first_step, last_step):
+            recording.scalars(step, {"train/loss": float(first_step)})
+        recording.close()
+    curve = read_scalars(run.tensorboard)["train/loss"]
+    assert curve.steps.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert curve.values.tolist() == [0, 0, 0, 0, 4, 4, 4, 4]
+
+
+def test_an_event_is_written_once_however_often_it_happens_again(run: RunFolder) -> None:
+    for error in (0.25, 0.26):  # as it may come out of a resume on a GPU
+        recording = Recording(run)
+        recording.event("resumed", "goes on from update 5", 5)
+        recording.event("new_best", f"{error}, lower than ever", 7)
+        recording.event("note", "of this step", 7)
+        recording.event("note", "another one", 7)
+        recording.close()
+    events, _ = read_events(run.training_events)
+    assert [(event.kind, event.message) for event in events] == [
+        ("resumed", "goes on from update 5"),
+        ("new_best", "0.25, lower than ever"),
+        ("note", "of this step"),
+        ("note", "another one"),
+        ("resumed", "goes on from update 5"),
+    ]
+
+
+def test_curves_and_events_are_on_disk_before_what_counts_only_then(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda number: synced.add(os.fstat(number).st_ino))
+    recording = Recording(run)
+    recording.scalars(3, {"train/loss": 0.5})
+    recording.event("note", "before")
+    found: list[object] = []
+
+    def look() -> None:
+        (file,) = run.tensorboard.glob("events*")
+        found.extend(read_scalars(run.tensorboard)["train/loss"].steps)
+        found.extend(event.message for event in read_events(run.training_events)[0])
+        found.append({file.stat().st_ino, run.training_events.stat().st_ino} <= synced)
+
+    recording.after_all(look)
+    recording.close()
+    assert found == [3, "before", True]
+
+
+def test_the_result_of_an_earlier_attempt_stays_until_training_begins_anew(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.scalars(1, {"train/loss": 1.0})
+    recording.result({"value": 0.25})
+    recording.close()
+    for first_step, kept in ((2, True), (0, False)):
+        recording = Recording(run)
+        recording.begin(first_step)
+        recording.phase("restoring", 10, "rows")
+        recording.close()
+        assert bool(run.progress().result) is kept
+        assert bool(run.progress().values) is kept

@@ -1,0 +1,204 @@
+"""`rlmaster stop`, `resume` and `branch`: what happens to a run after its launch."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlmaster.cli.arguments import (
+    JsonOption,
+    RunArgument,
+    RunsArgument,
+    YesOption,
+    find_run_folder,
+)
+from rlmaster.cli.launch import (
+    FollowOption,
+    HostOption,
+    RationaleFileOption,
+    RationaleOption,
+    SetOption,
+    ask_rationale,
+    decide_host,
+    go_on,
+    missing_rationale,
+    not_torn,
+    read_rationale,
+)
+from rlmaster.cli.terminal import INTERRUPTED, answer_json, is_interactive, say
+from rlmaster.errors import RlmasterError, RunFolderError, UsageError
+
+if TYPE_CHECKING:
+    from rlmaster.experiment_script import ScriptDescription
+    from rlmaster.run_folder import RunFolder
+    from rlmaster.run_status import Status
+
+STOP_DEADLINE_S = 90.0
+"""Longer than a worker waits before it kills training that does not end."""
+POLL_S = 0.1
+KEPT_WHEN_GOING_ON = ("environment", "frames", "seed")
+"""What a run that goes on from another one's frames and networks cannot change."""
+KEPT_BY_DEFAULT = (*KEPT_WHEN_GOING_ON, "embedder")
+"""Where one of these is changed, a branch begins anew unless --from says otherwise."""
+
+
+def stop_command(
+    runs: RunsArgument,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until they have ended.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask runs to keep their work and end, or take them out of the queue."""
+    from rlmaster.lifecycle import stop
+    from rlmaster.run_folder import RunFolder
+    from rlmaster.run_status import State, Status
+
+    folders = [find_run_folder(run)[0] for run in runs]
+    code, statuses = 0, dict[RunFolder, Status]()
+    for run in folders:
+        try:
+            statuses[run] = stop(run)
+            _tell(run, statuses[run])
+        except RlmasterError as error:
+            say(str(error))
+            code = error.exit_code
+    for run, status in statuses.items():
+        if wait and status.state is State.RUNNING:
+            statuses[run] = _await_end(run)
+            _tell(run, statuses[run])
+    if as_json:
+        rows = [{"run_id": r.id, "state": s.state, "reason": s.reason} for r, s in statuses.items()]
+        answer_json({"runs": rows})
+    raise typer.Exit(code)
+
+
+def _tell(run: "RunFolder", status: "Status") -> None:
+    from rlmaster.run_status import State
+
+    if status.state is State.RUNNING:
+        say(f"run {run.short_id} is asked to keep its work and end")
+    else:
+        say(f"run {run.short_id} is {status.state}: {status.reason}".removesuffix(": "))
+
+
+def _await_end(run: "RunFolder") -> "Status":
+    """Wait until a run that was asked to end has done so; Ctrl-C leaves the request standing."""
+    from rlmaster.lifecycle import look_after
+    from rlmaster.run_status import State
+
+    deadline = time.monotonic() + STOP_DEADLINE_S
+    try:
+        while (status := look_after(run)).state is State.RUNNING:
+            if time.monotonic() > deadline:
+                raise RunFolderError(
+                    f"run {run.short_id} has not ended within {STOP_DEADLINE_S:.0f} s; "
+                    f"{run.log_file} says what it is doing"
+                )
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        say(f"\nrun {run.short_id} is still asked to end; rlmaster follow {run.short_id} shows it")
+        raise typer.Exit(INTERRUPTED) from None
+    return status
+
+
+def resume_command(
+    run: RunArgument, follow: FollowOption = None, as_json: JsonOption = False
+) -> None:
+    """Go on with a run that was stopped, failed or lost, from the last that it kept."""
+    from rlmaster.launcher import await_start
+    from rlmaster.lifecycle import resume
+
+    folder, _ = find_run_folder(run)
+    with not_torn():
+        attempt = resume(folder).attempt
+        say(f"run {folder.short_id} is queued for attempt {attempt}")
+        await_start(folder, str(folder.host_choice().get("host") or "this computer"), say)
+    raise typer.Exit(go_on(folder, follow=follow, as_json=as_json))
+
+
+def branch_command(  # noqa: PLR0913 - each argument is an option of the command
+    run: RunArgument,
+    overrides: SetOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="newest, best, a folder of checkpoints/, or scratch; by default newest, or "
+            "scratch where frames or networks are changed.",
+        ),
+    ] = None,
+    rationale: RationaleOption = None,
+    rationale_file: RationaleFileOption = None,
+    host: HostOption = None,
+    yes: YesOption = False,
+    follow: FollowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new run that goes on from another one, with changes; that one stays as it is."""
+    from rlmaster.experiment_script import describe_config
+    from rlmaster.launcher import branch
+    from rlmaster.project import Project
+
+    parent, _ = find_run_folder(run)
+    project = Project.containing(parent.path)
+    may_ask = is_interactive() and not yes
+    reason = read_rationale(rationale, rationale_file)
+    description = describe_config(parent.config_file, overrides or (), parent.code_paths())
+    checkpoint = _start_of_branch(parent, description, start)
+    if reason is None:
+        reason = ask_rationale(description) if may_ask else missing_rationale()
+    choice = decide_host(project, host, yes=yes, may_ask=may_ask)
+    with not_torn():
+        made = branch(
+            project,
+            parent,
+            description,
+            rationale=reason,
+            host=choice,
+            checkpoint=checkpoint,
+            say=say,
+        )
+    raise typer.Exit(go_on(made, follow=follow, as_json=as_json))
+
+
+def _start_of_branch(
+    parent: "RunFolder", description: "ScriptDescription", start: str | None
+) -> Path | None:
+    """Return the parent's checkpoint that a branch goes on from, or None to begin anew."""
+    from rlmaster.lifecycle import look_after
+    from rlmaster.run_status import FINAL_STATES
+
+    changed = _changed_parts(parent.config(), description.experiment)
+    if start == "scratch" or (start is None and changed & set(KEPT_BY_DEFAULT)):
+        if start is None:
+            say(f"it begins anew, since {', '.join(sorted(changed))} is changed")
+        return None
+    if kept := sorted(changed & set(KEPT_WHEN_GOING_ON)):
+        raise UsageError(
+            f"a run that goes on from {parent.short_id} cannot change {', '.join(kept)}; "
+            "--from scratch begins anew"
+        )
+    if (state := look_after(parent).state) not in FINAL_STATES:
+        raise UsageError(
+            f"run {parent.short_id} is {state}; stop it first, or begin anew with --from scratch"
+        )
+    checkpoint = parent.find_checkpoint(start or "newest")
+    if checkpoint is None and start is not None:
+        known = ", ".join(path.name for path in parent.checkpoint_folders()) or "none"
+        raise UsageError(f"run {parent.short_id} has no checkpoint {start!r}; there are: {known}")
+    if checkpoint is None:
+        say(f"it begins anew, since run {parent.short_id} has kept no checkpoint")
+    else:
+        say(f"it goes on from {checkpoint.name} of run {parent.short_id}")
+    return checkpoint
+
+
+def _changed_parts(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """Return the parts of an experiment in which two differ; what is only in one is a default."""
+    from rlmaster.specification import flattened
+
+    old, new = flattened(before), flattened(after)
+    return {name.partition(".")[0] for name in old.keys() & new.keys() if old[name] != new[name]}

@@ -1,0 +1,218 @@
+"""What happens to a run from outside: it is queued, looked after, stopped, resumed.
+
+Whatever is written here is written under the run lock, so it never meets a worker, and in an order
+that may be cut anywhere: the next who looks after the run goes on from there.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rlmaster.durable_files import utc_now
+from rlmaster.errors import HostError, RunFolderError
+from rlmaster.hosts.local import start_queue_runner
+from rlmaster.hosts.queue import Queue, Ticket
+from rlmaster.run_folder import RunFolder
+from rlmaster.run_index import RunIndex
+from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_requests import ask_to_stop
+from rlmaster.run_status import WAITING_STATES, State, Status
+
+LOCK_PATIENCE_S = 2.0
+"""Who only asks whether a lock is held has it for a moment."""
+LAUNCH_IS_FORGOTTEN_AFTER = timedelta(hours=1)
+"""A launch that was cut is completed by whoever sees it, but nobody expects that the next day."""
+
+
+# ----------------------------------------------------------------------------------- queueing
+
+
+def enqueue(run: RunFolder, status: Status, python: str | None = None) -> None:
+    """Let a run wait for a slot; the caller holds its lock.
+
+    Args:
+        run: The run; its provenance says with which code, Python and threads it will be made.
+        status: What it is from now on, in the state `queued`.
+        python: Another interpreter than provenance says.
+
+    Raises:
+        HostError: If the queue cannot be written.
+        RunFolderError: If the code that it needs is gone.
+    """
+    Queue.here().put(_ticket(run, status.attempt, python))
+    run.write_status(status)
+
+
+def wake_queue_runner() -> None:
+    """See to it that waiting runs are started; costs next to nothing where nothing waits.
+
+    Raises:
+        HostError: If no process can be started.
+    """
+    queue = Queue.here()
+    if queue.waiting() and not queue.is_drained:
+        start_queue_runner()
+
+
+def _ticket(run: RunFolder, attempt: int, python: str | None = None) -> Ticket:
+    choice = run.host_choice()
+    code = run.code_paths()
+    if not code or not code[0].is_dir():
+        raise RunFolderError(
+            f"the code of run {run.short_id} is gone from {run.path.parent.parent / '.snapshots'}; "
+            f"`rlmaster branch {run.short_id}` starts it anew with the present code"
+        )
+    return Ticket(
+        run_id=run.id,
+        run_folder=str(run.path.absolute()),
+        attempt=attempt,
+        python=python or str(choice.get("python") or sys.executable),
+        code_folder=str(code[0].absolute()),
+        threads=int(choice.get("threads") or 1),
+        environment=dict(os.environ),
+        queued=utc_now(),
+    )
+
+
+# ------------------------------------------------------------------------------- looking after
+
+
+def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status:
+    """Return how a run stands, after writing what nobody else is left to write.
+
+    A run that claims to be running here while its lock is free is lost. One that waits here without
+    a ticket, since its launch was cut, is given one. A lock on another computer says nothing here.
+
+    Args:
+        run: The run.
+        waiting: Ids of the runs that have a ticket, where many runs are looked after at once.
+    """
+    status = run.status()
+    if status.state is State.RUNNING and status.host == platform.node():
+        if status.boot_id != boot_id():
+            return _mark_lost(run, status, f"{status.host} was restarted")
+        return _mark_lost(run, status, "its worker and its training were killed")
+    if status.state in WAITING_STATES and _waits_here(run, status):
+        if waiting is None:
+            waiting = {ticket.run_id for ticket in Queue.here().waiting()}
+        if run.id not in waiting:
+            return _requeue(run, status)
+    return status
+
+
+def _waits_here(run: RunFolder, status: Status) -> bool:
+    return (status.host or run.host_choice().get("computer")) == platform.node()
+
+
+def _mark_lost(run: RunFolder, seen: Status, reason: str) -> Status:
+    """Write that a run is lost, unless somebody holds its lock or has written its end."""
+    before_restart = seen.boot_id != boot_id()
+    try:
+        lock = RunLock(run.id, None if before_restart or not seen.lock else Path(seen.lock))
+    except OSError:
+        return seen
+    with lock:
+        if not lock.take() or (status := run.status()).state is not State.RUNNING:
+            return run.status()
+        lost = status.enter(State.LOST, reason=reason)
+        with suppress(OSError):  # who cannot write there can still be told
+            run.append_attempt(lost.describe_attempt(status.since))
+            run.write_status(lost)
+        return lost
+
+
+def _requeue(run: RunFolder, seen: Status) -> Status:
+    """Complete a launch, or a resume, that was cut before the run had its ticket."""
+    with RunLock(run.id) as lock:
+        if not lock.take() or (status := run.status()) != seen:
+            return run.status()  # somebody is at it
+        old = datetime.now(UTC) - run.created > LAUNCH_IS_FORGOTTEN_AFTER
+        try:
+            if status.state is State.PREPARED and old:
+                reason = f"its launch was interrupted; `rlmaster resume {run.short_id}` starts it"
+                status = status.enter(State.FAILED, reason=reason)
+                run.write_status(status)
+            elif status.state is State.PREPARED:
+                status = status.enter(State.QUEUED, host=platform.node())
+                enqueue(run, status)
+            else:
+                Queue.here().put(_ticket(run, status.attempt))
+        except RunFolderError as error:
+            status = status.enter(State.FAILED, reason=str(error))
+            with suppress(OSError):
+                run.write_status(status)
+        except (HostError, OSError):  # the disk is full, say; the next look tries again
+            return seen
+        return status
+
+
+# ---------------------------------------------------------------------------- stop and resume
+
+
+def stop(run: RunFolder) -> Status:
+    """Take a run out of the queue, or ask it to keep its work and end; return how it stands now.
+
+    A run that is being worked on ends within about 20 s; `look_after` says when.
+
+    Raises:
+        RunFolderError: If the request cannot be written.
+        HostError: If it runs on another computer, or the queue cannot be changed.
+    """
+    status = look_after(run)
+    if status.state in WAITING_STATES:
+        status = _withdraw(run)
+    if status.state is State.RUNNING:
+        if status.host != platform.node():
+            raise HostError(f"run {run.short_id} runs on {status.host}; stop it there")
+        ask_to_stop(run, status.attempt)
+    return status
+
+
+def _withdraw(run: RunFolder) -> Status:
+    """Take a run out of the queue; one whose worker comes at this moment is left as it is."""
+    with RunLock(run.id) as lock:
+        if not lock.take_within(LOCK_PATIENCE_S):
+            return run.status()
+        status = run.status()
+        if status.state in WAITING_STATES:
+            status = status.enter(State.STOPPED, reason="it was taken out of the queue")
+            run.write_status(status)
+            Queue.here().remove(run.id)
+        return status
+
+
+def resume(run: RunFolder) -> Status:
+    """Queue the next attempt of a run that was stopped, failed or lost; return its status.
+
+    Raises:
+        RunFolderError: If it cannot be resumed, with what can be done instead.
+        HostError: If the queue cannot be written.
+    """
+    state = look_after(run).state
+    if state is State.COMPLETED:
+        raise RunFolderError(
+            f"run {run.short_id} is completed; `rlmaster branch {run.short_id} --set "
+            "training.updates=...` makes a new run that goes on from it"
+        )
+    with RunLock(run.id) as lock:
+        if state is State.RUNNING or not lock.take_within(LOCK_PATIENCE_S):
+            raise RunFolderError(f"run {run.short_id} is still being worked on")
+        if not run.exists():
+            raise RunFolderError(
+                f"run {run.short_id} was deleted; `rlmaster restore` brings it back"
+            )
+        status = run.status()
+        if status.state in WAITING_STATES:
+            raise RunFolderError(f"run {run.short_id} waits in the queue already")
+        queued = status.next_attempt(platform.node())
+        known = str(run.host_choice().get("python") or "")
+        is_there = shutil.which(Path(known).expanduser()) is not None
+        enqueue(run, queued, python=known if is_there else sys.executable)
+    with RunIndex(run.path.parent.parent) as index:  # which does not look again at what has ended
+        index.refresh(run)
+    return queued

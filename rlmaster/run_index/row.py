@@ -1,0 +1,230 @@
+"""What the index keeps of a run: what lists, filters and standing need, read from its small files.
+
+Whatever lies in the files, a row comes of it: a file that is damaged or cannot be read costs its
+own part and no more.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar, cast
+
+from rlmaster.durable_files import JsonObject, read_json
+from rlmaster.run_folder import Progress, RunFolder
+from rlmaster.run_status import FINAL_STATES, State, Status
+
+DAMAGE = (OSError, TypeError, ValueError, OverflowError, RecursionError)
+"""What reading a file may raise that somebody else wrote, or broke."""
+YARDSTICK_FIELDS = (
+    "environment.game",
+    "environment.protocol",
+    "training.updates",
+    "training.batch_size",
+)
+"""With the fields of the frames and the metric, what runs must share to be compared."""
+JSON_FIELDS = ("tags", "parents", "differs")
+"""Fields of a row that hold several texts."""
+FRAMES = "frames."
+UNKNOWN_TIME = datetime(1, 1, 1, tzinfo=UTC)
+LONGEST_INTEGER = 2**63 - 1
+
+T = TypeVar("T")
+
+
+class RunRow(NamedTuple):
+    """One run as the index knows it: plain values, of which none can be trusted to be printable."""
+
+    path: str
+    """Its folder, relative to the folder of all runs."""
+    id: str
+    short_id: str
+    name: str
+    """The experiment's name."""
+    created: str
+    """When it was made, ISO 8601 in UTC."""
+    state: State
+    attempt: int
+    since: str
+    """When it entered the state."""
+    reason: str
+    host: str
+    slot: str
+    game: str
+    embedder: str
+    """Class name of the embedder's specification."""
+    phase: str
+    step: int
+    total: int
+    axis: str
+    eta_s: float | None
+    metric: str
+    value: float | None
+    """Its result; None where there is none, or none that is a finite number."""
+    before: float | None
+    best: float | None
+    higher_is_better: bool
+    """Whether a higher value of the metric is the better one."""
+    standing: str
+    """Best or worst so far, as it was written; empty until then."""
+    rationale: str
+    conclusion: str
+    digest: str
+    """Digest of the experiment; runs that share it differ by seed alone."""
+    yardstick: str
+    """Runs of the same yardstick may be compared."""
+    tags: tuple[str, ...]
+    parents: tuple[str, ...]
+    """Ids of the runs it builds on."""
+    differs: tuple[str, ...]
+    """Dotted names of the fields that were chosen, which are not at their defaults."""
+    config_json: str
+    """The experiment as a JSON object of dotted names."""
+
+    @property
+    def config(self) -> JsonObject:
+        """The experiment by dotted names, such as `embedder.latent_dim`."""
+        return json.loads(self.config_json)
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, 0 to 1; None where it is not known."""
+        return min(max(self.step / self.total, 0.0), 1.0) if self.total > 0 else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing happens to it any more unless somebody asks for it."""
+        return self.state in FINAL_STATES
+
+
+def readable_status(run: RunFolder) -> tuple[Status, bool]:
+    """Return how a run stands and whether that could be read; where it could not, it is lost."""
+    try:
+        return run.status(), True
+    except DAMAGE as error:
+        return Status(State.LOST, reason=f"{run.status_file.name} cannot be read: {error}"), False
+
+
+def read_row(run: RunFolder, status: Status) -> RunRow:
+    """Read a run's small files.
+
+    Args:
+        run: The run.
+        status: How it stands, which some know better than its file.
+    """
+    facts = readable(lambda: read_json(run.run_file), None) or {}
+    config = _flat_config(run)
+    progress = readable(run.progress, Progress())
+    result = progress.result
+    metric = as_text(result.get("metric"))
+    return RunRow(
+        path=f"{run.name}/{run.id}",
+        id=as_text(run.id),
+        short_id=as_text(run.short_id),
+        name=as_text(run.name),
+        created=_created(run, facts),
+        state=status.state,
+        attempt=_count(status.attempt),
+        since=as_text(status.since),
+        reason=as_text(status.reason),
+        host=as_text(status.host),
+        slot=as_text(status.slot),
+        game=as_text(config.get("environment.game")),
+        embedder=as_text(config.get("embedder.type")).rpartition(":")[2],
+        phase=as_text(progress.phase),
+        step=_count(progress.step),
+        total=_count(progress.total),
+        axis=as_text(progress.axis),
+        eta_s=_number(progress.eta_s),
+        metric=metric,
+        value=_number(result.get("value")),
+        before=_number(result.get("before")),
+        best=_number(result.get("best")),
+        higher_is_better=result.get("higher_is_better") is True,
+        standing=as_text(readable(run.standing, "")),
+        rationale=as_text(readable(run.rationale, "")),
+        conclusion=as_text(readable(run.conclusion, "")),
+        digest=as_text(_object(facts.get("digests")).get("experiment")),
+        yardstick=readable(lambda: _yardstick(config, metric), ""),
+        tags=tuple(map(as_text, readable(run.tags, ()))),
+        parents=_texts(facts.get("parents")),
+        differs=_texts(facts.get("differs_from_default")),
+        config_json=readable(lambda: _json(config), "{}"),
+    )
+
+
+def readable(read: Callable[[], T], otherwise: T) -> T:
+    """Return what can be read, or something else where that part is damaged."""
+    try:
+        return read()
+    except DAMAGE:
+        return otherwise
+
+
+def _created(run: RunFolder, facts: JsonObject) -> str:
+    """Return when a run was made: as it says itself, else by its id."""
+    said = readable(lambda: _utc(datetime.fromisoformat(facts.get("created", ""))), None)
+    moment = said or readable(lambda: run.created, UNKNOWN_TIME)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _flat_config(run: RunFolder) -> JsonObject:
+    # Here, because it brings pydantic along, which a list without a change does not wait for.
+    from rlmaster.specification import flattened
+
+    return readable(lambda: flattened(read_json(run.config_file) or {}), {})
+
+
+def _yardstick(config: JsonObject, metric: str) -> str:
+    """Return what two runs must share to be compared, as text."""
+    fields = {name: config.get(name) for name in YARDSTICK_FIELDS}
+    fields |= {name: value for name, value in config.items() if name.startswith(FRAMES)}
+    return _json({**fields, "metric": metric}, sort_keys=True)
+
+
+def _json(data: JsonObject, *, sort_keys: bool = False) -> str:
+    """Return strict JSON, which knows no NaN; one in a file becomes null."""
+    try:
+        text = json.dumps(data, sort_keys=sort_keys, allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        text = json.dumps(_without_nan(data), sort_keys=sort_keys, ensure_ascii=False)
+    return as_text(text)
+
+
+def _without_nan(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _without_nan(value) for key, value in cast("JsonObject", data).items()}
+    if isinstance(data, list):
+        return [_without_nan(value) for value in cast("list[Any]", data)]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def _object(value: object) -> JsonObject:
+    return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(as_text, cast("list[Any]", value))) if isinstance(value, list) else ()
+
+
+def as_text(value: object) -> str:
+    """Return text that can be stored and printed as UTF-8; empty for what is no text."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    number = readable(lambda: float(value), math.nan)
+    return number if math.isfinite(number) else None
+
+
+def _count(value: object) -> int:
+    number = _number(value)
+    return 0 if number is None or abs(number) >= LONGEST_INTEGER else int(number)

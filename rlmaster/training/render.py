@@ -1,0 +1,246 @@
+"""`python -m rlmaster.training.render RUN_FOLDER`: play stored episodes through a run's networks.
+
+Nothing is trained and nothing of the run is changed; a film and a strip of pictures are added. What
+is said on stdout is one JSON object a line, for `rlmaster render`, which starts this as a child:
+`progress` and `note` on the way, `answer` last.
+"""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlmaster.durable_files import write_atomically
+from rlmaster.embedders.base import BaseEmbedder, build_embedder
+from rlmaster.errors import RlmasterError, RunFolderError, TrainingError
+from rlmaster.experiment import Experiment
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.checkpoint import find_checkpoint, list_checkpoints, read_networks
+from rlmaster.training.evaluation import evenly_chosen
+from rlmaster.training.filmstrip import draw_filmstrip
+from rlmaster.training.gallery import CANDIDATES, FILM_BATCH_FRAMES, choose_moments, reconstruct
+from rlmaster.training.pictures import Frames
+from rlmaster.training.stored_replay import OnProgress, StoredReplay
+from rlmaster.training.update import best_device
+from rlmaster.training.video import write_video
+
+MOMENTS = 8
+"""Columns of the strip."""
+INTERRUPTED = 130
+
+
+def load_embedder(
+    run: RunFolder, experiment: Experiment, which: str, on_note: Callable[[str], None]
+) -> tuple[BaseEmbedder, Path]:
+    """Return networks on the best device and in evaluation mode, and the checkpoint they are of.
+
+    Args:
+        run: Whose networks.
+        experiment: What the run's config.json describes.
+        which: `best`, a folder's name, or `newest`, which passes over damaged ones.
+        on_note: Told of each that is passed over.
+
+    Raises:
+        RunFolderError: If there is no such checkpoint, it is damaged, or does not fit.
+        TrainingError: If there is no such embedder.
+    """
+    embedder = build_embedder(experiment)
+    checkpoint, weights = _read_weights(run, which, on_note)
+    try:
+        embedder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunFolderError(
+            f"{checkpoint} does not fit the networks that the run's config.json describes; one of "
+            "the two was changed or copied from another run"
+        ) from error
+    return embedder.to(best_device()).eval(), checkpoint
+
+
+def _read_weights(
+    run: RunFolder, which: str, on_note: Callable[[str], None]
+) -> tuple[Path, dict[str, Tensor]]:
+    checkpoint = find_checkpoint(run.checkpoints, which)
+    if which != "newest":
+        return checkpoint, read_networks(checkpoint)
+    for checkpoint in reversed(list_checkpoints(run.checkpoints)):
+        try:
+            return checkpoint, read_networks(checkpoint)
+        except RunFolderError as error:
+            on_note(f"{error}; it is passed over")
+    raise RunFolderError(f"no checkpoint in {run.checkpoints} is whole; --checkpoint best may be")
+
+
+def draw_strip(embedder: BaseEmbedder, frames: Frames, path: Path, about: str) -> None:
+    """Write a PNG of moments of an episode in which something moves.
+
+    Args:
+        embedder: Whose reconstructions.
+        frames: The episode, `(N, H, W)`.
+        path: The PNG; it appears when it is whole.
+        about: What the strip is of; its error is added.
+    """
+    candidates = evenly_chosen(np.arange(len(frames)), CANDIDATES)
+    chosen, windows = choose_moments(
+        frames[candidates], frames[np.maximum(candidates - 1, 0)], MOMENTS
+    )
+    steps = candidates[chosen]
+    original, drawn = reconstruct(embedder, _batch(embedder, frames[steps]))
+    error = float(np.mean(((original.astype(np.float32) - drawn) / 255) ** 2))
+    caption = f"{about}   mean squared error of these moments {error:.2g}"
+    content = io.BytesIO()
+    strip = draw_filmstrip(original, drawn, windows, steps.tolist(), caption)
+    strip.save(content, format="PNG")
+    write_atomically(path, content.getvalue())
+
+
+def draw_video(embedder: BaseEmbedder, frames: Frames, path: Path, on_progress: OnProgress) -> None:
+    """Write an MP4 of an episode, original beside reconstruction.
+
+    Args:
+        embedder: Whose reconstructions.
+        frames: The episode, `(N, H, W)`.
+        path: The MP4; it appears when it is whole.
+        on_progress: Told how many frames are done.
+
+    Raises:
+        TrainingError: If it cannot be made.
+    """
+
+    def pairs() -> Iterator[tuple[Frames, Frames]]:
+        for first in range(0, len(frames), FILM_BATCH_FRAMES):
+            on_progress("rendering", first, len(frames), "frames")
+            batch = _batch(embedder, frames[first : first + FILM_BATCH_FRAMES])
+            yield from zip(*reconstruct(embedder, batch), strict=True)
+
+    write_video(path, pairs())
+
+
+def _batch(embedder: BaseEmbedder, frames: Frames) -> Tensor:
+    """Return frames `(B, H, W)` as an embedder takes them, `(B, 1, H, W)` on its device."""
+    return torch.from_numpy(frames).unsqueeze(1).to(next(embedder.parameters()).device)
+
+
+def render(
+    run: RunFolder,
+    *,
+    number: int | None,
+    which: str,
+    out: Path,
+    on_progress: OnProgress,
+    on_note: Callable[[str], None],
+) -> dict[str, Any]:
+    """Make the film and the strip of an episode.
+
+    Args:
+        run: Whose networks and replay.
+        number: Which episode, counted from 1; None for `StoredReplay.choose` to say.
+        which: Which checkpoint: `newest`, `best` or a folder's name.
+        out: Where to write.
+        on_progress: Told how far it is.
+        on_note: Told in a sentence what is rendered, and what is passed over.
+
+    Returns:
+        What was made, as JSON data; `video` is None, and `note` says why, where there is none.
+
+    Raises:
+        RlmasterError: If anything that is needed is missing or damaged, or nothing can be written.
+    """
+    experiment = Experiment.from_data(run.config())
+    embedder, checkpoint = load_embedder(run, experiment, which, on_note)
+    replay = StoredReplay(run, experiment, on_progress)
+    chosen = replay.choose(number)
+    on_note(f"{chosen}, of {len(replay.episodes):,}; networks of {checkpoint.name}")
+    frames = replay.frames(chosen.episode)
+    strip = out / f"episode-{chosen.number:04d}-{checkpoint.name}.png"
+    about = f"{run.name} {run.short_id}   {checkpoint.name}   {chosen}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draw_strip(embedder, frames, strip, about)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {strip} ({error.strerror or error}); free some space, or say with --out "
+            "where else"
+        ) from error
+    video, note = strip.with_suffix(".mp4"), ""
+    try:
+        draw_video(embedder, frames, video, on_progress)
+    except TrainingError as error:
+        video, note = None, str(error)
+    return {
+        "run_id": run.id,
+        "episode": chosen.to_data(),
+        "checkpoint": checkpoint.name,
+        "strip": str(strip),
+        "video": str(video) if video else None,
+        "note": note,
+    }
+
+
+def list_episodes(run: RunFolder, on_progress: OnProgress) -> dict[str, Any]:
+    """Return every stored episode as JSON data.
+
+    Raises:
+        RunFolderError: If there is no replay, or a chunk is missing or damaged.
+    """
+    replay = StoredReplay(run, Experiment.from_data(run.config()), on_progress)
+    return {"run_id": run.id, "episodes": [episode.to_data() for episode in replay.episodes]}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Render or list, tell on stdout how it goes, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="rlmaster render", description=__doc__)
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("--episode", type=int, help="which one, counted from 1")
+    parser.add_argument("--checkpoint", default="newest", help="newest, best or a folder's name")
+    parser.add_argument("--out", type=Path, help="folder to write into; the run's videos/")
+    parser.add_argument("--list", action="store_true", help="list the stored episodes instead")
+    chosen = parser.parse_args(arguments)
+    run, stdout = RunFolder(chosen.run_folder), sys.stdout
+
+    def tell(kind: str, value: Any) -> None:
+        stdout.write(f"{json.dumps({kind: value})}\n")
+        stdout.flush()
+
+    def on_progress(phase: str, step: int, total: int, axis: str) -> None:
+        tell("progress", {"phase": phase, "step": step, "total": total, "axis": axis})
+
+    try:
+        with redirect_stdout(sys.stderr):  # whatever the run's own code prints is no answer
+            _import_from(run)
+            if chosen.list:
+                answer = list_episodes(run, on_progress)
+            else:
+                answer = render(
+                    run,
+                    number=chosen.episode,
+                    which=chosen.checkpoint,
+                    out=chosen.out or run.videos,
+                    on_progress=on_progress,
+                    on_note=lambda sentence: tell("note", sentence),
+                )
+        tell("answer", answer)
+    except RlmasterError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _import_from(run: RunFolder) -> None:
+    """Let the run's own embedders be found, before present files of the same name."""
+    paths = [str(path) for path in run.code_paths()]
+    sys.path[:0] = paths[1:]  # the script's folder
+    sys.path += paths[:1]  # the snapshot, behind because it holds a package rlmaster too
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""The seeds of a run's random choices, all from the one seed of its experiment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """One seed for each kind of choice, so that a change in one moves no other."""
+
+    weights: int
+    """Of the networks before the first update."""
+    batches: int
+    """Of the order in which frames are trained on."""
+    split: int
+    """Of which episodes are held out."""
+    updates: int
+    """Of what torch draws from the first update on, such as for dropout."""
+
+
+def seeds_from(seed: int) -> Seeds:
+    """Return the seeds that follow from an experiment's own."""
+    return Seeds(*np.random.SeedSequence(seed).generate_state(4).tolist())

@@ -1,0 +1,139 @@
+"""A run's replay on disk, episode by episode, for whoever needs the frames of one of them only.
+
+Shapes: N frames of an episode, H height, W width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlmaster.errors import RunFolderError, UsageError
+from rlmaster.experiment import Experiment, RandomFrames
+from rlmaster.replay.chunk_files import ChunkFolder, Rows
+from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, Episode, FrameStore
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.pictures import Frames
+from rlmaster.training.seeds import seeds_from
+
+OnProgress = Callable[[str, int, int, str], None]
+"""Told what is being done, how much of it is done and how much there is, and what counts it."""
+
+
+@dataclass(frozen=True)
+class NumberedEpisode:
+    """An episode of the replay as people name it."""
+
+    number: int
+    """Counts from 1, by when the episode began, so that more frames change no number."""
+    episode: Episode
+    held_out: bool | None
+    """Whether it is never trained on; None while frames are still collected."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "number": self.number,
+            "environment": self.episode.environment,
+            "frames": len(self.episode),
+            "held_out": self.held_out,
+            "ended": self.episode.ended,
+        }
+
+    def __str__(self) -> str:
+        use = {None: "not yet assigned", True: "held out", False: "trained on"}[self.held_out]
+        end = "" if self.episode.ended else ", not played to its end"
+        return f"episode {self.number}, {len(self.episode):,} frames, {use}{end}"
+
+
+class StoredReplay:
+    """A run's replay on disk: all its episodes, and the frames of the one that is asked for."""
+
+    def __init__(self, run: RunFolder, experiment: Experiment, on_progress: OnProgress) -> None:
+        """Read where episodes begin and end in what is sealed by now, and keep no frame.
+
+        Raises:
+            RunFolderError: If there is no replay, or a chunk is missing or damaged.
+        """
+        self._chunks = ChunkFolder.open(run.replay)
+        # Without pixels it takes a hundredth of the memory that training needs.
+        store = FrameStore(
+            self._chunks.num_environments,
+            capacity_rows=self._chunks.num_rows,
+            frame_shape=(0, 0),
+        )
+
+        def keep(first_row: int, rows: Rows) -> None:
+            for name in ROW_ARRAYS:
+                getattr(store, name)[first_row : first_row + len(rows[name])] = rows[name]
+
+        self._chunks.read(keep, lambda done, total: on_progress("reading", done, total, "rows"))
+        store.num_rows = self._chunks.num_rows
+        self.episodes = _numbered(store, experiment)
+
+    def choose(self, number: int | None) -> NumberedEpisode:
+        """Return an episode by its number, by default the longest one that tells most.
+
+        That is a held-out one that was played to its end, as far as there is one.
+
+        Raises:
+            UsageError: If there is no episode of that number.
+            RunFolderError: If there is none at all.
+        """
+        if not self.episodes:
+            raise RunFolderError(f"{self._chunks.path} holds no frames yet; try again in a while")
+        if number is None:
+            return max(
+                self.episodes, key=lambda e: (e.held_out is True, e.episode.ended, len(e.episode))
+            )
+        if not 1 <= number <= len(self.episodes):
+            raise UsageError(
+                f"there is no episode {number}: the replay holds {len(self.episodes):,}, counted "
+                "from 1; --list shows them"
+            )
+        return self.episodes[number - 1]
+
+    def frames(self, episode: Episode) -> Frames:
+        """Read the frames of an episode, `(N, H, W)`.
+
+        Raises:
+            RunFolderError: If a chunk is missing or damaged.
+        """
+        frames = np.empty((len(episode), *self._chunks.frame_shape), np.uint8)
+        needed = [
+            chunk
+            for chunk in self._chunks.chunks
+            if chunk.first_row < episode.stop_row
+            and chunk.first_row + chunk.rows > episode.first_row
+        ]
+
+        def keep(first_row: int, rows: Rows) -> None:
+            first = max(first_row, episode.first_row)
+            stop = min(first_row + len(rows["frames"]), episode.stop_row)
+            frames[first - episode.first_row : stop - episode.first_row] = rows["frames"][
+                first - first_row : stop - first_row, episode.environment
+            ]
+
+        chunks = self._chunks
+        ChunkFolder(chunks.path, chunks.num_environments, chunks.frame_shape, needed).read(keep)
+        return frames
+
+
+def _numbered(store: FrameStore, experiment: Experiment) -> list[NumberedEpisode]:
+    """Return all episodes by when they began, and what training does with each."""
+    episodes = sorted(store.episodes(), key=lambda e: (e.first_row, e.environment))
+    held_out = _held_out(store, experiment)
+    return [
+        NumberedEpisode(number, episode, None if held_out is None else episode in held_out)
+        for number, episode in enumerate(episodes, start=1)
+    ]
+
+
+def _held_out(store: FrameStore, experiment: Experiment) -> list[Episode] | None:
+    """Return the held-out episodes, or None while there are not all frames to choose them from."""
+    source = experiment.frames
+    recorded = store.num_rows > 0 and bool((store.actions[store.num_rows - 1] == NO_ACTION).all())
+    if not isinstance(source, RandomFrames) or not recorded or store.num_steps < source.steps:
+        return None
+    return store.split_episodes(source.held_out_share, seeds_from(experiment.seed).split)[1]

@@ -1,0 +1,195 @@
+"""Frames of a run that was cut: the same rows and the same bytes, whatever happened in between."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlmaster.errors import TrainingError
+from rlmaster.events import read_events
+from rlmaster.experiment import Atari, Experiment, RandomFrames
+from rlmaster.replay import chunk_files
+from rlmaster.replay.frame_store import ROW_ARRAYS, FrameStore
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.frames import FrameCollection
+from rlmaster.training.recording import Recording
+from rlmaster.training.stopping import StopRequested
+
+STEPS = 600
+EXPERIMENT = Experiment(
+    name="frames",
+    environment=Atari(game="Pong", num_environments=4),
+    frames=RandomFrames(steps=STEPS),
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk_files, "FRAMES_PER_CHUNK", 128)  # 32 rows
+
+
+class Attempt:
+    """One attempt of a run, up to its frames."""
+
+    def __init__(self, run: RunFolder, experiment: Experiment = EXPERIMENT) -> None:
+        self.run = run
+        self.recording = Recording(run)
+        self.phases: list[str] = []
+        self.cut_at_s: int | None = None
+        begin = self.recording.phase
+
+        def begin_phase(name: str, total: int, axis: str) -> None:
+            self.phases.append(name)
+            begin(name, total, axis)
+
+        self.recording.phase = begin_phase  # type: ignore[method-assign]
+        self.frames = FrameCollection(experiment, run, self.recording, CPU, self._advance)
+
+    def _advance(self, done: int) -> None:
+        if self.cut_at_s is not None and self.phases[-1] == "collecting" and done >= self.cut_at_s:
+            raise StopRequested
+
+    def play(self, cut_at_s: int | None = None) -> FrameStore:
+        """Load and collect; somebody asks to stop after so many steps."""
+        self.cut_at_s = cut_at_s
+        try:
+            self.rows_loaded = self.frames.load()
+            return self.frames.complete()
+        finally:
+            self.recording.close()
+
+    def told(self) -> list[str]:
+        return [f"{e.kind}: {e.message}" for e in read_events(self.run.training_events)[0]]
+
+
+def new_run(folder: Path, experiment: Experiment = EXPERIMENT) -> RunFolder:
+    return RunFolder.create(
+        folder,
+        config=experiment.to_data(),
+        rationale="to test",
+        provenance={},
+        digests={},
+        differs_from_default=[],
+    )
+
+
+def files(run: RunFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.replay.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FrameStore, dict[str, bytes]]:
+    run = new_run(tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chunk_files, "FRAMES_PER_CHUNK", 128)
+        store = Attempt(run).play()
+    return store, files(run)
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> RunFolder:
+    """A run that was stopped after half of its steps."""
+    run = new_run(tmp_path)
+    with pytest.raises(StopRequested):
+        Attempt(run).play(cut_at_s=STEPS // 2)
+    return run
+
+
+def assert_whole(
+    store: FrameStore, run: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    expected, expected_files = whole
+    rows = slice(0, expected.num_rows)
+    assert store.num_rows == expected.num_rows
+    assert torch.equal(store.frames[rows], expected.frames[rows])
+    for name in ROW_ARRAYS:
+        assert np.array_equal(getattr(store, name)[rows], getattr(expected, name)[rows])
+    assert files(run) == expected_files
+
+
+def test_a_run_that_is_left_alone_seals_its_chunks_as_it_plays(
+    whole: tuple[FrameStore, dict[str, bytes]],
+) -> None:
+    store, kept = whole
+    assert store.num_steps >= STEPS
+    assert len(kept) == 2 + -(-store.num_rows // 32)
+
+
+def test_a_stop_keeps_whole_chunks_and_the_next_attempt_plays_on(
+    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    assert len(files(cut)) == 2 + 2
+    again = Attempt(cut)
+    assert_whole(again.play(), cut, whole)
+    assert again.rows_loaded == 64
+    assert again.phases == ["restoring", "restoring", "collecting"]
+    assert (
+        "stopped while collecting, after 300 steps; a resume plays the last 44" in again.told()[0]
+    )
+
+
+def test_a_run_that_has_all_its_frames_plays_nothing(
+    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    Attempt(cut).play()
+    again = Attempt(cut)
+    assert_whole(again.play(), cut, whole)
+    assert again.phases == ["restoring"]
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, Path.unlink])
+@pytest.mark.parametrize("number", [0, 1])
+def test_frames_from_a_damaged_chunk_on_are_collected_again(
+    harm: Callable[[Path], None],
+    number: int,
+    cut: RunFolder,
+    whole: tuple[FrameStore, dict[str, bytes]],
+) -> None:
+    harm(cut.replay / f"chunk-00000{number}.npz")
+    again = Attempt(cut)
+    assert_whole(again.play(), cut, whole)
+    assert again.rows_loaded == 32 * number
+    assert f"chunk-00000{number}.npz is missing or damaged" in again.told()[-1]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "source.json"])
+def test_a_replay_that_cannot_be_understood_is_collected_anew(
+    file: str, cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    (cut.replay / file).write_text("{")
+    again = Attempt(cut)
+    assert_whole(again.play(), cut, whole)
+    (told,) = again.told()[1:]
+    assert told.startswith("damaged: ")
+    assert f"{file} is missing or damaged; all frames are collected anew" in told
+
+
+def test_frames_that_this_emulator_does_not_show_again_are_all_collected_anew(
+    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    source = (cut.replay / "source.json").read_text()
+    stored = FrameStore.load(cut.replay)
+    stored.frames[40, 3, 50, 50] ^= 1
+    stored._saved_in = None
+    stored.save(cut.replay, stop_row=64)
+    (cut.replay / "source.json").write_text(source.replace('"ale_py": "', '"ale_py": "0.'))
+    again = Attempt(cut)
+    assert_whole(again.play(), cut, whole)
+    assert again.phases == ["restoring", "restoring", "collecting"]
+    assert re.search(r"then 0\..*\) does not show the stored frames", again.told()[-1])
+
+
+def test_frames_of_another_experiment_are_refused(cut: RunFolder) -> None:
+    other = EXPERIMENT.model_copy(update={"environment": Atari(game="Breakout")})
+    with pytest.raises(TrainingError, match=r"environment\.game=pong, and this run asks for break"):
+        Attempt(cut, other).play()

@@ -1,0 +1,124 @@
+"""What a checkpoint holds of a learner: enough to go on bit by bit, and never a lost cause."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlmaster.embedders.autoencoder import AutoencoderEmbedder
+from rlmaster.embedders.base import FrameBatch
+from rlmaster.errors import TrainingError
+from rlmaster.experiment import Autoencoder, EmbedderTraining
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.checkpoint import read_checkpoint, write_checkpoint
+from rlmaster.training.evaluation import HeldOutError
+from rlmaster.training.learner import Arithmetic, Learner, require_fit
+from rlmaster.training.loss_curve import LossCurve
+from rlmaster.training.recording import Recording
+from rlmaster.training.results import Results
+from rlmaster.training.update import make_optimiser, make_update, to_channels_last
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[Recording]:
+    (tmp_path / "events").mkdir()
+    made = Recording(RunFolder(tmp_path))
+    yield made
+    made.close()
+
+
+def make_learner(recording: Recording, seed: int = 1, learning_rate: float = 1e-3) -> Learner:
+    torch.manual_seed(seed)
+    embedder = AutoencoderEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)))
+    to_channels_last(embedder)
+    return Learner(
+        embedder,
+        make_optimiser(embedder, EmbedderTraining(learning_rate=learning_rate)),
+        np.random.default_rng(seed),
+        LossCurve(recording, 1_000_000, CPU),
+        Results(recording),
+        Arithmetic(torch.float32, compiled=False),
+    )
+
+
+def learn(learner: Learner, updates: range) -> None:
+    update = make_update(learner.embedder, learner.optimiser, torch.float32, compiled=False)
+    for step in updates:
+        pixels = learner.batch_order.integers(256, size=(4, 1, 84, 84), dtype=np.uint8)
+        noise = torch.randint(2, (4, 1, 84, 84), dtype=torch.uint8)
+        learner.curve.add(step, update(FrameBatch(torch.from_numpy(pixels) ^ noise)))
+        learner.results.add(step, HeldOutError(1 / step, 2 / step))
+
+
+def test_a_restored_learner_goes_on_bit_by_bit(recording: Recording, tmp_path: Path) -> None:
+    whole, other = make_learner(recording), make_learner(recording, seed=2)
+    whole.results.begin(HeldOutError(2.0, 3.0))
+    learn(whole, range(1, 5))
+    captured = whole.capture(4)
+    assert captured is not None
+    recording.flush()
+    assert whole.complete(captured)
+    learn(whole, range(5, 9))
+    other.restore(read_checkpoint(write_checkpoint(tmp_path / "checkpoints", captured)))
+    learn(other, range(5, 9))
+    recording.flush()
+    last = [learner.capture(8) for learner in (whole, other)]
+    assert last[0] is not None
+    assert last[1] is not None
+    assert last[0].counters == last[1].counters
+    assert all(
+        torch.equal(last[0].networks[name], last[1].networks[name]) for name in last[0].networks
+    )
+    moments = [checkpoint.state["optimiser"]["state"] for checkpoint in last if checkpoint]
+    for number, values in moments[0].items():
+        assert all(torch.equal(values[name], moments[1][number][name]) for name in values)
+
+
+def test_the_learning_rate_is_the_experiments_and_not_the_checkpoints(recording: Recording) -> None:
+    first, branch = make_learner(recording), make_learner(recording, learning_rate=1e-5)
+    first.results.begin(HeldOutError(2.0, 3.0))
+    learn(first, range(1, 3))
+    captured = first.capture(2)
+    assert captured is not None
+    first.complete(captured)
+    branch.restore(captured)
+    assert branch.optimiser.param_groups[0]["lr"] == 1e-5
+
+
+def test_a_loss_that_is_no_number_is_not_worth_a_checkpoint(recording: Recording) -> None:
+    learner = make_learner(recording)
+    captured = learner.capture(1)
+    assert captured is not None
+    learner.curve.watch.judge(2, float("nan"))
+    assert not learner.complete(captured)
+    learner.curve._sum += float("inf")
+    assert learner.capture(2) is None
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(recording: Recording) -> None:
+    learner = make_learner(recording)
+    captured = learner.capture(7)
+    assert captured is not None
+    require_fit(captured, learner.embedder, 7)
+    with pytest.raises(TrainingError, match="beyond the 6 updates"):
+        require_fit(captured, learner.embedder, 6)
+    with pytest.raises(TrainingError, match="could not be resumed"):
+        require_fit(replace(captured, counters={"updates": 7}), learner.embedder, 7)
+    larger = AutoencoderEmbedder(Autoencoder(latent_dim=9, channels=(4, 4, 4)))
+    with pytest.raises(TrainingError, match=r"other networks.*embedder\.latent_dim"):
+        require_fit(captured, larger, 7)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_arithmetic_is_reused_unless_the_experiment_says_otherwise(compiled: bool) -> None:
+    data = Arithmetic(torch.bfloat16, compiled).to_data()
+    same = Arithmetic.resumed(EmbedderTraining(), data, CPU)
+    assert same == Arithmetic(torch.bfloat16, compiled)
+    said = EmbedderTraining(precision="float32", compile="never" if compiled else "always")
+    other = Arithmetic.resumed(said, data, CPU)
+    assert other == Arithmetic(torch.float32, not compiled)

@@ -1,0 +1,74 @@
+"""The loss curve: every update counts in one point, and a resume goes on within a point."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlmaster.errors import TrainingError
+from rlmaster.reports.scalars import read_scalars
+from rlmaster.run_folder import RunFolder
+from rlmaster.training import loss_curve
+from rlmaster.training.loss_curve import LossCurve
+from rlmaster.training.recording import Recording
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[Recording]:
+    (tmp_path / "events").mkdir()
+    made = Recording(RunFolder(tmp_path))
+    yield made
+    made.close()
+
+
+def test_the_curve_has_no_more_points_than_it_may_and_covers_every_update(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_curve, "LOSS_POINTS", 7)
+    curve = LossCurve(recording, 11, CPU)
+    for step in range(1, 12):
+        curve.add(step, torch.tensor(float(step)))
+    recording.close()
+    points = read_scalars(tmp_path / "tensorboard")["train/loss"]
+    assert points.steps.tolist() == [2, 4, 6, 8, 10, 11]
+    assert points.values.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5, 11]
+
+
+@pytest.mark.parametrize("loss_points", [12, 5, 7])
+def test_a_last_loss_that_is_no_number_ends_the_run_before_it_counts(
+    loss_points: int, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_curve, "LOSS_POINTS", loss_points)
+    curve = LossCurve(recording, 12, CPU)
+    for step in range(1, 12):
+        curve.add(step, torch.tensor(1.0))
+    with pytest.raises(TrainingError, match="not a number at update 12"):
+        curve.add(12, torch.tensor(float("nan")))
+
+
+def test_a_resume_within_a_point_loses_no_bit_of_it(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_curve, "LOSS_POINTS", 2)
+    losses = torch.rand(10, generator=torch.Generator().manual_seed(0))
+    whole, cut = LossCurve(recording, 10, CPU), LossCurve(recording, 10, CPU)
+    resumed = LossCurve(recording, 10, CPU)
+    for step in range(1, 4):
+        whole.add(step, losses[step - 1])
+        cut.add(step, losses[step - 1])
+    recording.flush()
+    resumed.restore(json.loads(json.dumps(cut.state())))
+    resumed.watch.restore(json.loads(json.dumps(cut.watch.state())))
+    for step in range(4, 11):
+        whole.add(step, losses[step - 1])
+        resumed.add(step, losses[step - 1])
+    recording.close()
+    values = read_scalars(tmp_path / "tensorboard")["train/loss"].values
+    assert len(values) == 4
+    assert values[0] == values[1]
+    assert values[2] == values[3]
+    assert resumed.watch.state() == whole.watch.state()

@@ -1,0 +1,82 @@
+"""What evaluations come to: best, plateau and result, the same after a resume."""
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from rlmaster.training.evaluation import HeldOutError
+from rlmaster.training.recording import Recording
+from rlmaster.training.results import Results
+
+ERRORS = [0.5, 0.6, 0.4, *[0.45] * 23, 0.3, *[0.35] * 12]
+
+
+class HeardResults:
+    """Stands for the recording, and remembers what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+        self.last: dict[str, Any] = {}
+        self.curve: dict[int, float] = {}
+
+    def event(self, kind: str, _message: str, step: int = 0, **_values: float) -> None:
+        self.events.append((kind, step))
+
+    def result(self, values: dict[str, Any]) -> None:
+        self.last = dict(values)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        self.curve[step] = values["held_out/error"]
+
+
+def results() -> tuple[Results, HeardResults]:
+    heard = HeardResults()
+    return Results(cast("Recording", heard)), heard
+
+
+def measured(errors: list[float], done: Results, first_step: int = 1) -> list[bool]:
+    return [
+        done.add(step, HeldOutError(error, 2 * error))
+        for step, error in enumerate(errors, start=first_step)
+    ]
+
+
+def test_the_result_is_the_mean_of_the_last_three() -> None:
+    done, heard = results()
+    done.begin(HeldOutError(0.9, 1.8))
+    assert measured([0.5, 0.6, 0.3, 0.6], done) == [True, False, True, False]
+    assert heard.last["value"] == pytest.approx(0.5)
+    assert heard.last["foreground_value"] == pytest.approx(1.0)
+    assert (heard.last["step"], heard.last["before"], heard.last["best"]) == (4, 0.9, 0.3)
+    assert heard.curve == {0: 0.9, 1: 0.5, 2: 0.6, 3: 0.3, 4: 0.6}
+
+
+def test_ten_evaluations_without_a_best_are_a_plateau_once_until_the_next_best() -> None:
+    done, heard = results()
+    done.begin(HeldOutError(0.9, 1.8))
+    measured(ERRORS, done)
+    assert heard.events == [
+        ("new_best", 1),
+        ("new_best", 3),
+        ("plateau", 13),
+        ("new_best", 27),
+        ("plateau", 37),
+    ]
+
+
+@pytest.mark.parametrize("cut_at", range(0, len(ERRORS), 5))
+def test_a_resume_judges_on_as_if_nothing_had_happened(cut_at: int) -> None:
+    whole, heard_whole = results()
+    whole.begin(HeldOutError(0.9, 1.8))
+    measured(ERRORS, whole)
+    first, heard_first = results()
+    first.begin(HeldOutError(0.9, 1.8))
+    measured(ERRORS[:cut_at], first)
+    second, heard_second = results()
+    second.restore(json.loads(json.dumps(first.state())))
+    assert heard_second.last == heard_first.last
+    measured(ERRORS[cut_at:], second, cut_at + 1)
+    assert heard_first.events + heard_second.events == heard_whole.events
+    assert heard_second.last == heard_whole.last
+    assert second.state() == whole.state()
