@@ -96,7 +96,7 @@ def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status
     if status.state is State.RUNNING and status.host == platform.node():
         if status.boot_id != boot_id():
             return _mark_lost(run, status, f"{status.host} was restarted")
-        return _mark_lost(run, status, "its worker and its training were killed")
+        return _mark_lost(run, status, "its worker was killed, and training ended with it")
     if status.state in WAITING_STATES and _waits_here(run, status):
         if waiting is None:
             waiting = {ticket.run_id for ticket in Queue.here().waiting()}
