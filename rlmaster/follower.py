@@ -11,10 +11,13 @@ from rlmaster.events import Event, event, read_events
 from rlmaster.hosts.queue import Queue
 from rlmaster.lifecycle import look_after, wake_queue_runner
 from rlmaster.run_folder import Progress, RunFolder
+from rlmaster.run_lock import HostLock, lock_folder
 from rlmaster.run_status import FINAL_STATES, State, Status
 from rlmaster.standing import standing_sentence
 
 POLL_S = 0.2
+REPORT_PATIENCE_S = 120.0
+"""How long one process waits for another one to make a run's report."""
 WAKE_S = 2.0
 """Between two looks whether the queue runner lives, while the run waits."""
 
@@ -86,20 +89,46 @@ class Ending:
     """What could not be made and why, or nothing."""
 
 
-def finish(run: RunFolder, runs: Path) -> Ending:
-    """Make the report of a run that has ended.
+def finish(run: RunFolder, runs: Path, *, anew: bool = True) -> Ending:
+    """Make the report of a run, one process at a time.
 
     Args:
-        run: A run in a final state.
+        run: The run.
         runs: Where the project keeps its runs.
+        anew: Whether a report that was made since the run ended is made again.
     """
+    with HostLock(lock_folder() / f"{run.id}.report") as lock:
+        lock.take_within(REPORT_PATIENCE_S)  # in vain where one hangs: better twice than never
+        return _known_ending(run) if not anew and _has_report(run) else _make_report(run, runs)
+
+
+def _known_ending(run: RunFolder) -> Ending:
+    """Return what somebody else has made of a run."""
+    pdf = run.report_pdf if run.report_pdf.exists() else None
+    note = "" if pdf else f"there is no report.pdf; `rlmaster report {run.short_id}` says why"
+    return Ending(run.report_tex, pdf, _newest_video(run), run.standing(), note)
+
+
+def _has_report(run: RunFolder) -> bool:
+    """Tell whether a report was made since the run entered the state that it is in."""
+    try:
+        made_s = run.report_tex.stat().st_mtime
+        return made_s >= run.status_file.stat().st_mtime
+    except OSError:
+        return False
+
+
+def _make_report(run: RunFolder, runs: Path) -> Ending:
     from rlmaster.reports.latex import make_report
 
     standing = standing_sentence(run, runs)
-    videos = run.video_files()
-    video = videos[-1] if videos else None
     try:
         report = make_report(run, standing=standing)
     except ReportError as error:
-        return Ending(None, None, video, standing, str(error))
-    return Ending(report.tex, report.pdf, video, standing, report.note)
+        return Ending(None, None, _newest_video(run), standing, str(error))
+    return Ending(report.tex, report.pdf, _newest_video(run), standing, report.note)
+
+
+def _newest_video(run: RunFolder) -> Path | None:
+    videos = run.video_files()
+    return videos[-1] if videos else None

@@ -82,6 +82,8 @@ class RunFolder:
         self.replay = path / "replay"
         self.plots = path / "plots"
         self.report = path / "report"
+        self.report_tex = path / "report" / "report.tex"
+        self.report_pdf = path / "report" / "report.pdf"
         self.standing_file = path / "report" / "standing.json"
 
     @classmethod

@@ -25,7 +25,7 @@ from rlmaster.announcing import announce_ending
 from rlmaster.durable_files import utc_now, write_json
 from rlmaster.errors import HostError
 from rlmaster.events import Event, append_event, event
-from rlmaster.hosts.local import start_queue_runner
+from rlmaster.hosts.local import start_follower, start_queue_runner
 from rlmaster.hosts.probing import probe_local
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.slots import device_of
@@ -85,6 +85,7 @@ class Worker:
         status = self.claim()
         if status is None:
             return 1
+        self._see_to_follower()
         ended = self._train(status)
         self._record_ending(ended, started=status.since)
         self._hand_over()
@@ -265,12 +266,17 @@ class Worker:
         self._insist_on(status)
 
     def _hand_over(self) -> None:
-        """Free run and slot, see to it that whatever waits is started, and tell how it ended."""
+        """Free run and slot, see to what waits for them, and tell how the run ended."""
         self._let_go()
         with suppress(HostError, OSError):  # the next command that sees what waits tries again
             if Queue.here().waiting():
                 start_queue_runner()
         announce_ending(self.run, self.run.path.parent.parent)
+        self._see_to_follower()  # where one lives, it makes the report; else this one does
+
+    def _see_to_follower(self) -> None:
+        with suppress(HostError):  # nobody is told and there is no report, but the run goes on
+            start_follower(self.run.path)
 
     def _say(self, happened: Event | None) -> None:
         """Append an event, if any, unless the disk is full: a run must not end by that."""

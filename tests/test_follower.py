@@ -1,4 +1,6 @@
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from made_runs import make_run
@@ -6,7 +8,7 @@ from made_runs import make_run
 from rlmaster.events import Event, append_event, event
 from rlmaster.follower import Follower, finish
 from rlmaster.run_folder import Progress, RunFolder
-from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_lock import HostLock, RunLock, boot_id, lock_folder
 from rlmaster.run_status import State, Status
 
 
@@ -99,3 +101,36 @@ def test_a_report_that_cannot_be_made_is_a_note(run, tmp_path, monkeypatch):
     ending = finish(run, tmp_path / "runs")
 
     assert (ending.tex, ending.pdf, ending.note) == (None, None, "the disk is full")
+
+
+def test_a_report_is_made_once_for_an_ending_unless_it_is_asked_for(run, tmp_path):
+    run.write_status(here(State.FAILED))
+    first = finish(run, tmp_path / "runs", anew=False)
+    assert first.tex == run.report_tex
+    made = run.report_tex.stat().st_ino
+
+    assert finish(run, tmp_path / "runs", anew=False).tex == first.tex
+    assert run.report_tex.stat().st_ino == made
+    finish(run, tmp_path / "runs")
+    assert run.report_tex.stat().st_ino != made
+
+    made = run.report_tex.stat().st_ino
+    os.utime(run.status_file)  # as if the next attempt had ended
+    finish(run, tmp_path / "runs", anew=False)
+    assert run.report_tex.stat().st_ino != made
+
+
+def test_a_report_that_somebody_else_makes_is_waited_for(run, tmp_path):
+    run.write_status(here(State.FAILED))
+    with HostLock(lock_folder() / f"{run.id}.report") as lock, ThreadPoolExecutor() as pool:
+        assert lock.take()
+        waiting = pool.submit(finish, run, tmp_path / "runs", anew=False)
+        run.report.mkdir()
+        run.report_tex.write_text("theirs")
+        os.utime(run.report_tex, (2e9, 2e9))
+        lock.close()
+        lock.handle = os.open(os.devnull, os.O_RDONLY)  # what the block closes
+        ending = waiting.result(20)
+    assert (ending.tex, ending.pdf) == (run.report_tex, None)
+    assert run.report_tex.read_text() == "theirs"
+    assert f"`rlmaster report {run.short_id}` says why" in ending.note

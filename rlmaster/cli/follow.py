@@ -1,10 +1,6 @@
 """`rlmaster follow` and `rlmaster report`: watch a run, and make what is made of it afterwards."""
 
-import fcntl
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +16,8 @@ if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
 
+PATIENCE_S = 60.0
+"""How long a follower of the next attempt waits for the one before to make its report."""
 LAST_LINES = 15
 """How much of the log is shown of a run that failed."""
 
@@ -82,11 +80,11 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
                 announcer.tell(update.events)
             if not quiet:
                 say("making the report")
-            ending = finish(run, runs)
+            ending = finish(run, runs, anew=False)
     except KeyboardInterrupt:
         if quiet:
             return INTERRUPTED
-        leave_a_follower(run)
+        _leave_to_another(run)
         with suppress(OSError):  # the terminal may be gone
             say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
         return INTERRUPTED
@@ -97,30 +95,24 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
     return 0 if status.state is State.COMPLETED else 1
 
 
+def _leave_to_another(run: "RunFolder") -> None:
+    """See to it that somebody follows a live run; that of one that waits comes with its worker."""
+    from rlmaster.hosts.local import start_follower
+    from rlmaster.run_status import WAITING_STATES
+
+    if run.status().state not in WAITING_STATES:
+        start_follower(run.path)
+
+
 @contextmanager
 def alone(runs: Path, run_id: str) -> Generator[bool]:
-    """Tell whether no other quiet follower of a run lives; several would each make its report."""
+    """Tell whether no other quiet follower of a run lives; one that is at its end is waited for."""
+    from rlmaster.run_lock import HostLock
+
     folder = runs / ".state" / "followers"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{run_id}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
-def leave_a_follower(run: "RunFolder") -> None:
-    """Start a follower of its own that announces the run's end and makes its report."""
-    subprocess.Popen(
-        [sys.executable, "-m", "rlmaster", "follow", str(run.path), "--quiet"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ,
-    )
+    with HostLock(folder / f"{run_id}.lock") as lock:
+        yield lock.take_within(PATIENCE_S)
 
 
 def _sum_up(run: "RunFolder", status: "Status", ending: "Ending") -> None:

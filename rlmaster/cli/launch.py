@@ -98,21 +98,20 @@ def not_torn() -> Generator[None]:
 
 
 def go_on(run: "RunFolder", *, follow: bool | None, as_json: bool) -> int:
-    """Follow a run that was queued, or leave that to a follower of its own; return the exit code.
+    """Follow a run that was queued, or say how to; return the exit code.
 
     Args:
         run: The run.
         follow: Whether to watch it until it ends; None where a terminal is there to show it.
         as_json: Whether to print one JSON object at the end.
     """
-    from rlmaster.cli.follow import follow_to_the_end, leave_a_follower
+    from rlmaster.cli.follow import follow_to_the_end
 
     follow = sys.stderr.isatty() if follow is None else follow
     code = 0
     if follow:
         code = follow_to_the_end(run, run.path.parent.parent, quiet=False)
     else:
-        leave_a_follower(run)
         say(f"rlmaster follow {run.short_id} shows how it goes")
     if as_json:
         answer_json(_described(run))
@@ -240,19 +239,16 @@ def launch(experiment: "Experiment", **options: Any) -> "RunFolder | None":
 def _launch_from_notebook(
     experiment: "Experiment", *, rationale: str, host: str = "auto", project: str | Path = "."
 ) -> "RunFolder":
-    from rlmaster.cli.follow import leave_a_follower
     from rlmaster.cli.hosts import choose_host
     from rlmaster.experiment_script import describe_experiment
     from rlmaster.launcher import launch
     from rlmaster.project import Project
 
     home = Project.containing(Path(project))
-    run = launch(
+    return launch(
         home,
         describe_experiment(experiment),
         rationale=rationale,
         host=choose_host(home, host),
         say=say,
     )
-    leave_a_follower(run)
-    return run

@@ -65,6 +65,24 @@ def start_worker(
     )
 
 
+def start_follower(run_path: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Start the process that tells people of a run, and makes its report once it has ended.
+
+    Several may be started: one at a time follows.
+
+    Args:
+        run_path: The run folder.
+        environment: Its environment, with the way to a desktop; that of this process by default.
+
+    Raises:
+        HostError: If no process can be started.
+    """
+    _start_in_session(
+        [sys.executable, "-m", "rlmaster", "follow", str(run_path.absolute()), "--quiet"],
+        _with_code(os.environ if environment is None else environment, PACKAGE_FOLDER),
+    )
+
+
 def start_queue_runner() -> None:
     """Start the process that starts waiting runs, unless it lives.
 

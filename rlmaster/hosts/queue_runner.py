@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from rlmaster.errors import HostError
-from rlmaster.hosts.local import start_worker
+from rlmaster.hosts.local import start_follower, start_worker
 from rlmaster.hosts.probe import Probe
 from rlmaster.hosts.probing import probe_local, unmeasured
 from rlmaster.hosts.queue import Queue, Ticket, Waiting
@@ -165,6 +165,8 @@ class QueueRunner:
                 with suppress(OSError):  # on a full disk it is tried again, as the ticket is there
                     run.write_status(status.enter(State.FAILED, reason=reason))
                     waiting.path.unlink(missing_ok=True)
+        with suppress(HostError):
+            start_follower(run.path)  # there was no worker to tell anybody
 
 
 def _is_valid(ticket: Ticket) -> bool:

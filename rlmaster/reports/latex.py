@@ -73,7 +73,7 @@ def _make(run: RunFolder, standing: str, pdf: bool, on_progress: Callable[[str],
     on_progress("drawing the plots")
     plots = _draw_plots(run, content)
     preview = _keep_preview(run, content)
-    tex = run.report / "report.tex"
+    tex = run.report_tex
     write_atomically(tex, _render(content, plots, preview))
     if not pdf:
         return Report(tex, None, _joined(content.notes))

@@ -220,6 +220,7 @@ def test_the_queue_shows_who_computes_and_who_waits_and_can_be_changed(rlmaster)
     assert [row["run_id"] for row in shown["slots"]] == [first.id, second.id]
     assert [row["run_id"] for row in shown["waiting"]] == [third.id, fourth.id]
     assert not shown["drained"]
+    wait_until(lambda: len(rlmaster.processes("--quiet")) == 2)  # none for those that wait
 
     assert rlmaster("queue", "front", fourth.short_id).returncode == 0
     lines = rlmaster("queue").stdout.splitlines()

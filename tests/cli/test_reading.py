@@ -174,6 +174,7 @@ def test_a_closed_window_leaves_somebody_to_follow(rlmaster):
         digests={},
         differs_from_default=[],
     )
+    run.write_status(Status(State.RUNNING, host="somewhere-else"))
     watching = rlmaster.start("-m", "rlmaster", "follow", str(run.path))
     wait_until(lambda: _catches(watching.pid, signal.SIGHUP))
 

@@ -130,6 +130,7 @@ def test_a_worker_that_cannot_start_fails_its_run_and_holds_nobody_up(queued):
     assert status.state is State.FAILED
     assert "did not start: " in status.reason
     assert "/nonexistent/python" in status.reason
+    wait_until(lost.report_tex.exists)  # by whom people are told, too
     end(next_one)
 
 
