@@ -25,12 +25,13 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from rlmaster.errors import HostError, ProjectError
+from rlmaster.errors import HostError, ProjectError, UsageError
 from rlmaster.hosts.probe import Probe
 from rlmaster.hosts.probing import probe_local
 from rlmaster.project import Project
 from rlmaster.reports import tex_engine
 from rlmaster.run_lock import FOLDER_VARIABLE, HostLock, lock_folder
+from rlmaster.user_config import read_user_config, user_config_path
 
 DEADLINE_S = 1.6
 """For all examinations together; what takes longer is said not to answer."""
@@ -91,6 +92,7 @@ def examine(place: Path, *, deadline_s: float = DEADLINE_S) -> list[Finding]:
         "LaTeX": _latex,
         "video": _video,
         "desktop notices": _desktop,
+        "push notices": _push,
     }
     found: dict[str, list[Finding]] = {}
 
@@ -416,6 +418,24 @@ def _desktop() -> Iterator[Finding]:
         yield Finding("desktop notices", str(error) or repr(error), True, cost, remedy)
     else:
         yield Finding("desktop notices", f"shown by {daemon}")
+
+
+def _push() -> Iterator[Finding]:
+    cost = "nobody who is away from this computer hears that a run has ended"
+    try:
+        config = read_user_config()
+    except UsageError as error:
+        remedy = f"correct {user_config_path()}; `rlmaster notify test` tries it"
+        found = "; ".join(str(error).splitlines())
+        yield Finding("push notices", found, True, cost, remedy)
+        return
+    if not config.push:
+        remedy = f"put addresses into {config.path}; `rlmaster notify test` shows how"
+        yield Finding("push notices", "no address to push to", True, cost, remedy)
+        return
+    count = len(config.push)
+    found = f"{count} {'address' if count == 1 else 'addresses'} in {config.path}"
+    yield Finding("push notices", f"{found}; {config.warning}" if config.warning else found)
 
 
 async def _notification_daemon() -> str:

@@ -65,11 +65,11 @@ class Follower:
         return Queue.here().position(self.run.id)
 
     def updates(self) -> Iterator[Update]:
-        """Yield a look every moment, the last one after the run has ended."""
+        """Yield a look every moment, the last one when the run has ended or its folder is gone."""
         while True:
             update = self.look()
             yield update
-            if update.status.state in FINAL_STATES:
+            if update.status.state in FINAL_STATES or not self.run.exists():
                 return
             time.sleep(POLL_S)
 

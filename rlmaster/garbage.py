@@ -17,7 +17,7 @@ from typing import cast
 
 from rlmaster.durable_files import JsonObject, read_json
 from rlmaster.errors import RlmasterError, RunFolderError
-from rlmaster.run_folder import RunFolder
+from rlmaster.run_folder import ID_CHARACTERS, RunFolder
 from rlmaster.run_lock import HostLock, RunLock, boot_id, lock_folder
 from rlmaster.run_status import FINAL_STATES
 from rlmaster.storage import (
@@ -34,6 +34,8 @@ DAY_S = 86_400.0
 """What is younger may be in somebody's hands."""
 LEFT_BEHIND = re.compile(r"\.partial-.*|\.report-.*|\..*\.partial|.*\.tmp")
 """Names that writing something gives to what is not yet whole."""
+HALF_LAUNCH = re.compile(rf"\d{{8}}-\d{{6}}-[{ID_CHARACTERS}]{{6}}")
+"""How a launch names a folder; of another name it is somebody's own."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def find_garbage(
         "deleted runs": _old_trash(runs, older_than_s, meter),
         "snapshots of code": _unused_snapshots(runs, meter),
         "what cut writes left": _leftovers(runs, meter),
+        "what cut launches left": _half_launches(runs, meter),
         "announcements and followers": _traces_of_nobody(runs, meter),
         "locks of earlier starts": _earlier_locks(meter),
     }
@@ -176,6 +179,28 @@ def _leftovers(runs: Path, meter: Meter) -> Iterator[Garbage]:
     for path in entries_in(snapshots_folder(runs)):
         if path.name.startswith(".partial-") and _is_old(path):
             yield _garbage("leftover", path, meter, "a snapshot that was cut")
+
+
+def _half_launches(runs: Path, meter: Meter) -> Iterator[Garbage]:
+    """Find folders of runs that were being made when somebody was killed."""
+    for run in own_run_folders(runs):
+        if HALF_LAUNCH.fullmatch(run.id) and _is_half_launch(run):
+            what = f"a launch of {run.name} that was cut"
+            yield _garbage("leftover", run.path, meter, what, partial(_remove_half_launch, run))
+
+
+def _is_half_launch(run: RunFolder) -> bool:
+    """Tell whether nobody has made a run of a folder for a day, nor is at it."""
+    with RunLock(run.id) as lock:
+        return not run.exists() and _is_old(run.path) and lock.take()
+
+
+def _remove_half_launch(run: RunFolder) -> bool:
+    with RunLock(run.id) as lock:
+        if run.exists() or not _is_old(run.path) or not lock.take():
+            return False
+        remove_tree(run.path)
+    return True
 
 
 def _left_behind(folder: Path) -> Iterator[Path]:

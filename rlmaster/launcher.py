@@ -21,7 +21,7 @@ from rlmaster.hosts.local import attach_command
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.selection import Ranked
 from rlmaster.hosts.slots import SlotRules, threads_per_slot
-from rlmaster.lifecycle import enqueue, wake_queue_runner
+from rlmaster.lifecycle import enqueue, look_after, wake_queue_runner
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_lock import RunLock, held_slots
@@ -34,7 +34,7 @@ WAKE_S = 1.0
 LEAST_WAIT_S = 1.0
 """Where there is a slot, a run usually starts within this."""
 LONGEST_WAIT_S = 35.0
-"""By then the queue runner has given up a worker that does not start."""
+"""By then a worker usually has started, or has been given up."""
 
 Say = Callable[[str], None]
 
@@ -158,8 +158,8 @@ def _new_run(
     if snapshot.left_out:
         say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
     run = RunFolder.reserve(project.runs, str(description.experiment["name"]))
-    with RunLock(run.id) as lock, _removed_unless_whole(run):
-        lock.take()
+    with _removed_unless_whole(run), RunLock(run.id) as lock:
+        lock.take()  # which nobody else can have heard of
         yield run
         run.fill(
             config=description.experiment,
@@ -169,7 +169,7 @@ def _new_run(
                 "description": description.description,
                 "git": git_state(project.root),
                 "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
-                "host_choice": host.to_data(),
+                "host_choice": {**host.to_data(), "folder": str(run.path.absolute())},
             },
             digests={"experiment": description.digest, "snapshot": snapshot.digest},
             differs_from_default=description.differs_from_default,
@@ -234,7 +234,7 @@ def await_start(run: RunFolder, host: str, say: Say) -> RunFolder:
         HostError: If there is no process that would start it.
     """
     begun, next_wake = time.monotonic(), 0.0
-    while (status := run.status()).state in WAITING_STATES:
+    while (status := look_after(run)).state in WAITING_STATES:
         if waits := _why_it_waits(run, time.monotonic() - begun):
             say(f"{waits}; it starts by itself. `rlmaster queue` shows what waits")
             return run
@@ -257,7 +257,7 @@ def _why_it_waits(run: RunFolder, waited_s: float) -> str:
         return "the queue is drained (`rlmaster queue open` ends that)"
     if waited_s < LEAST_WAIT_S:
         return ""
-    if all(held_slots().values()) or waited_s > LONGEST_WAIT_S:
+    if set(queue.slots()) <= set(held_slots()) or waited_s > LONGEST_WAIT_S:
         ahead = queue.position(run.id) or 0
         return "it waits for a slot" + (
             f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""

@@ -15,16 +15,19 @@ from pathlib import Path
 
 from rlmaster.durable_files import utc_now
 from rlmaster.errors import HostError, RunFolderError
+from rlmaster.events import moment_of
 from rlmaster.hosts.local import start_queue_runner
 from rlmaster.hosts.queue import Queue, Ticket
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
-from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_lock import HostLock, RunLock, boot_id
 from rlmaster.run_requests import ask_to_stop
 from rlmaster.run_status import WAITING_STATES, State, Status
 
 LOCK_PATIENCE_S = 2.0
 """Who only asks whether a lock is held has it for a moment."""
+SILENCE = timedelta(minutes=1)
+"""A worker says every few seconds that it lives."""
 LAUNCH_IS_FORGOTTEN_AFTER = timedelta(hours=1)
 """A launch that was cut is completed by whoever sees it, but nobody expects that the next day."""
 
@@ -56,7 +59,7 @@ def wake_queue_runner() -> None:
     """
     queue = Queue.here()
     if queue.waiting() and not queue.is_drained:
-        start_queue_runner()
+        start_queue_runner(queue.runner_name)
 
 
 def _ticket(run: RunFolder, attempt: int, python: str | None = None) -> Ticket:
@@ -93,10 +96,10 @@ def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status
         waiting: Ids of the runs that have a ticket, where many runs are looked after at once.
     """
     status = run.status()
-    if status.state is State.RUNNING and status.host == platform.node():
-        if status.boot_id != boot_id():
-            return _mark_lost(run, status, f"{status.host} was restarted")
+    if status.state is State.RUNNING and status.boot_id == boot_id():
         return _mark_lost(run, status, "its worker was killed, and training ended with it")
+    if status.state is State.RUNNING and status.host == platform.node():
+        return _mark_lost(run, status, f"{status.host} was restarted")
     if status.state in WAITING_STATES and _waits_here(run, status):
         if waiting is None:
             waiting = {ticket.run_id for ticket in Queue.here().waiting()}
@@ -106,14 +109,24 @@ def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status
 
 
 def _waits_here(run: RunFolder, status: Status) -> bool:
-    return (status.host or run.host_choice().get("computer")) == platform.node()
+    """Tell whether a run waits for this computer, and is no copy of one that does."""
+    choice = run.host_choice()
+    made_in = Path(str(choice.get("folder") or run.path))
+    is_copy = made_in != run.path.absolute() and RunFolder(made_in).exists()
+    return (status.host or choice.get("computer")) == platform.node() and not is_copy
 
 
 def _mark_lost(run: RunFolder, seen: Status, reason: str) -> Status:
     """Write that a run is lost, unless somebody holds its lock or has written its end."""
-    before_restart = seen.boot_id != boot_id()
     try:
-        lock = RunLock(run.id, None if before_restart or not seen.lock else Path(seen.lock))
+        if seen.boot_id != boot_id() or not seen.lock:
+            lock = RunLock(run.id)
+        else:
+            lock = HostLock(Path(seen.lock), make=False)
+    except FileNotFoundError:  # removed, or in another /tmp than ours: what is heard of it counts
+        if abs(datetime.now(UTC) - moment_of(seen.heartbeat)) < SILENCE:
+            return seen
+        lock = RunLock(run.id)
     except OSError:
         return seen
     with lock:
@@ -154,6 +167,28 @@ def _requeue(run: RunFolder, seen: Status) -> Status:
 # ---------------------------------------------------------------------------- stop and resume
 
 
+def abandon(run: RunFolder) -> Status:
+    """Write that a run of a computer that cannot be asked is lost, so that it can be resumed here.
+
+    Raises:
+        RunFolderError: If it does not run, or somebody has been heard of it a moment ago.
+    """
+    status = look_after(run)
+    if status.state not in (*WAITING_STATES, State.RUNNING) or status.host == platform.node():
+        raise RunFolderError(f"run {run.short_id} is {status.state}; nobody else has it")
+    if abs(datetime.now(UTC) - moment_of(status.heartbeat)) < SILENCE:
+        raise RunFolderError(f"run {run.short_id} is alive on {status.host}; stop it there")
+    reason = f"{status.host} could not be asked, and somebody gave it up"
+    with RunLock(run.id) as lock:
+        if not lock.take_within(LOCK_PATIENCE_S):
+            raise RunFolderError(f"run {run.short_id} is still being worked on")
+        end = State.LOST if status.state is State.RUNNING else State.STOPPED
+        given_up = status.enter(end, reason=reason)
+        run.append_attempt(given_up.describe_attempt(status.since))
+        run.write_status(given_up)
+        return given_up
+
+
 def stop(run: RunFolder) -> Status:
     """Take a run out of the queue, or ask it to keep its work and end; return how it stands now.
 
@@ -167,8 +202,11 @@ def stop(run: RunFolder) -> Status:
     if status.state in WAITING_STATES:
         status = _withdraw(run)
     if status.state is State.RUNNING:
-        if status.host != platform.node():
-            raise HostError(f"run {run.short_id} runs on {status.host}; stop it there")
+        if status.host != platform.node() and status.boot_id != boot_id():
+            raise HostError(
+                f"run {run.short_id} runs on {status.host}; stop it there, or give it up with "
+                "--abandon if that computer is gone"
+            )
         ask_to_stop(run, status.attempt)
     return status
 
@@ -182,8 +220,16 @@ def _withdraw(run: RunFolder) -> Status:
         if status.state in WAITING_STATES:
             status = status.enter(State.STOPPED, reason="it was taken out of the queue")
             run.write_status(status)
-            Queue.here().remove(run.id)
+            if _ticket_folder(run.id) in (None, run.path.absolute()):  # not that of a copy
+                Queue.here().remove(run.id)
         return status
+
+
+def _ticket_folder(run_id: str) -> Path | None:
+    """Return which folder a waiting run's ticket is for; None where it has none."""
+    waiting = Queue.here().find(run_id)
+    ticket = waiting.ticket() if waiting else None
+    return Path(ticket.run_folder) if ticket else None
 
 
 def resume(run: RunFolder) -> Status:
@@ -209,6 +255,8 @@ def resume(run: RunFolder) -> Status:
         status = run.status()
         if status.state in WAITING_STATES:
             raise RunFolderError(f"run {run.short_id} waits in the queue already")
+        for request in run.requests.glob("*.json"):  # of attempts that have ended
+            request.unlink(missing_ok=True)
         queued = status.next_attempt(platform.node())
         known = str(run.host_choice().get("python") or "")
         is_there = shutil.which(Path(known).expanduser()) is not None

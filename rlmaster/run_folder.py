@@ -4,6 +4,7 @@ Control and learning side meet here and nowhere else. Each file has one writer, 
 replaced atomically, streams only grow: whoever reads needs no lock.
 """
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -292,14 +293,17 @@ class RunFolder:
         return sorted(path.parent for path in self.checkpoints.glob("update-*/manifest.json"))
 
     def find_checkpoint(self, which: str = "newest") -> Path | None:
-        """Return a checkpoint's folder: `newest`, `best`, or by its name; None where it is not."""
-        known = self.checkpoint_folders()
+        """Return the `newest` checkpoint, the `best`, or one by its name; None if it is not whole.
+
+        Checksums are compared, so it takes a moment.
+        """
         if which == "newest":
-            return known[-1] if known else None
+            return next(filter(_is_whole, reversed(self.checkpoint_folders())), None)
         best = str((read_json(self.checkpoints / "best.json") or {}).get("checkpoint") or "")
         name = best if which == "best" else which
         is_name = bool(name) and name == Path(name).name
-        return self.checkpoints / name if is_name and (self.checkpoints / name).is_dir() else None
+        found = self.checkpoints / name
+        return found if is_name and _is_whole(found) else None
 
     def preview_files(self) -> list[Path]:
         """Return the previews, oldest first."""
@@ -314,6 +318,21 @@ class RunFolder:
         if data is None:
             raise RunFolderError(f"{path} is missing or damaged, so {self.path} is no whole run")
         return data
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint's files are those that were written."""
+    sums = (read_json(checkpoint / "manifest.json") or {}).get("sha256")
+    if not isinstance(sums, dict):
+        return False
+    try:
+        for name, expected in cast("dict[str, Any]", sums).items():
+            with (checkpoint / Path(name).name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def _fits(value: object, usual: object) -> bool:

@@ -53,10 +53,15 @@ def lock_folder() -> Path:
 class HostLock:
     """A lock that processes of this computer see; its descriptor can be handed to a child."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the lock's file, which is made where there is none; nothing is locked yet."""
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        """Open the lock's file; nothing is locked yet.
+
+        Args:
+            path: The file.
+            make: Whether it is made where there is none; else that is a FileNotFoundError.
+        """
         self.path = path
-        self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT * make), 0o600)
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +89,23 @@ class HostLock:
             time.sleep(POLL_S)
         return taken
 
-    def touch(self) -> None:
-        """Keep cleaners of old temporary files away."""
-        os.utime(self.path)
+    def keep(self) -> "HostLock | None":
+        """Keep cleaners of old temporary files away; where one came all the same, lock anew.
+
+        Returns:
+            A second lock on a file of the old name, if that was removed and nobody else has it.
+        """
+        try:
+            if os.path.samestat(self.path.stat(), os.fstat(self.handle)):
+                os.utime(self.path)
+                return None
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        again = HostLock(self.path)
+        if again.take():
+            return again
+        again.close()
+        return None
 
     def close(self) -> None:
         """Let go of our descriptor; the lock stays while a child still has its own."""
@@ -134,17 +153,21 @@ def _slot_folder() -> Path:
     return folder
 
 
-def held_slots() -> dict[str, bool]:
-    """Return the slots that were asked for since the computer started, and which are held."""
-    return {path.name: not is_free(SlotLock(path.name)) for path in _slot_folder().iterdir()}
+def held_slots() -> list[str]:
+    """Return the slots that are taken, among those asked for since the computer started."""
+    return sorted(p.name for p in _slot_folder().iterdir() if not is_free(SlotLock(p.name)))
 
 
 class QueueRunnerLock(HostLock):
-    """The lock of the one process that starts waiting runs."""
+    """The lock of the one process that starts the waiting runs of a queue."""
 
-    def __init__(self) -> None:
-        """Open the lock's file; nothing is locked yet."""
-        super().__init__(lock_folder() / "queue-runner")
+    def __init__(self, name: str) -> None:
+        """Open the lock's file; nothing is locked yet.
+
+        Args:
+            name: What tells the queue from others of this account.
+        """
+        super().__init__(lock_folder() / name)
 
 
 def is_free(lock: HostLock) -> bool:

@@ -1,7 +1,8 @@
 """How a finished run stands beside earlier ones that may be compared with it.
 
-Comparable are runs of the same game, protocol, frames, budget and metric that completed earlier;
-fewer than three say nothing. A sentence once written never changes.
+Comparable are runs of the same game, protocol, frames, budget and metric that completed earlier,
+except repeats of the same experiment and seed; fewer than three say nothing. A sentence once
+written never changes.
 """
 
 from collections.abc import Sequence
@@ -54,8 +55,11 @@ def compare(value: float, earlier: Sequence[float], *, higher_is_better: bool = 
     if count < FEWEST_TO_COMPARE:
         return f"too few earlier runs to compare with ({count} of {FEWEST_TO_COMPARE})"
     better = sum(other > value if higher_is_better else other < value for other in earlier)
-    if better == 0 and value not in earlier:
-        return f"best so far of {count + 1} comparable runs"
+    among = f"of {count + 1} comparable runs"
+    if value in earlier:
+        return f"shares place {better + 1} {among}"
+    if better == 0:
+        return f"best so far {among}"
     if better == count:
-        return f"worst so far of {count + 1} comparable runs"
-    return f"number {better + 1} of {count + 1} comparable runs"
+        return f"worst so far {among}"
+    return f"number {better + 1} {among}"

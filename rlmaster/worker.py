@@ -30,7 +30,7 @@ from rlmaster.hosts.probing import probe_local
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.slots import device_of
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
-from rlmaster.run_lock import RunLock, SlotLock, boot_id
+from rlmaster.run_lock import HostLock, RunLock, SlotLock, boot_id
 from rlmaster.run_requests import stop_requests
 from rlmaster.run_status import STOPPED_EXIT_CODE, WAITING_STATES, State, Status
 from rlmaster.run_watch import DiskWatch, StallWatch
@@ -42,7 +42,7 @@ STOP_DEADLINE_S = 60.0
 """Training keeps its work within 20 s of a request; one that hangs is killed after this."""
 ENDING_DEADLINE_S = 60.0
 """How long the ending is tried to be written on a disk that is full."""
-LOCK_PATIENCE_S = 2.0
+LOCK_PATIENCE_S = 10.0
 """Who only asks whether a lock is held, or writes that the run is queued, has it for a moment."""
 RESERVE_BYTES = 2**16
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "tensorboard", "safetensors", "rlmaster")
@@ -71,6 +71,8 @@ class Worker:
         self._assignment = assignment
         self._lock = RunLock(run.id)
         self._slot_lock = SlotLock(assignment.slot) if assignment.slot else None
+        self._locks_again: list[HostLock] = []
+        """In place of those whose files somebody removed; training has only the first ones."""
         self._stop = threading.Event()
         self._stalls, self._disk = StallWatch(), DiskWatch(run.path)
         self._kill_at: float | None = None
@@ -86,9 +88,11 @@ class Worker:
         if status is None:
             return 1
         self._see_to_follower()
-        ended = self._train(status)
-        self._record_ending(ended, started=status.since)
-        self._hand_over()
+        try:
+            ended = self._train(status)
+            self._record_ending(ended, started=status.since)
+        finally:
+            self._hand_over()
         return 0 if ended.state is State.COMPLETED else 1
 
     def claim(self) -> Status | None:
@@ -116,8 +120,8 @@ class Worker:
         self.run.write_status(status)
         if self._slot_lock:
             self._slot_lock.name_holder(self.run.path)
-        if self._assignment.ticket:
-            self._assignment.ticket.unlink(missing_ok=True)
+        if self._assignment.ticket:  # wherever in the queue it has been moved meanwhile
+            Queue(self._assignment.ticket.parent).remove(self.run.id)
         self._say(_started(waiting))
         return status
 
@@ -128,7 +132,7 @@ class Worker:
             sys.stderr.write(f"{sentence}\n")
 
     def _let_go(self) -> None:
-        for lock in filter(None, (self._slot_lock, self._lock)):
+        for lock in filter(None, (self._slot_lock, self._lock, *self._locks_again)):
             lock.close()
 
     def _pass_on(self, _number: int, _frame: FrameType | None) -> None:
@@ -166,6 +170,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # the end of our terminal is ours to pass on
                 pass_fds=[lock.handle for lock in (self._lock, self._slot_lock) if lock],
                 env=self._training_environment(),
             )
@@ -224,10 +229,11 @@ class Worker:
         with suppress(OSError):  # a full disk must not end a run that still learns
             self.run.write_status(replace(status, heartbeat=utc_now()))
             for lock in filter(None, (self._lock, self._slot_lock)):
-                lock.touch()
-        progress = self.run.progress()
-        self._say(self._stalls.observe(progress))
+                if again := lock.keep():
+                    self._locks_again.append(again)
         with suppress(OSError):  # the disk cannot be asked now
+            progress = self.run.progress()
+            self._say(self._stalls.observe(progress))
             self._say(self._disk.observe(progress.step))
 
     def _ending(self, status: Status, code: int) -> Status:
@@ -243,8 +249,7 @@ class Worker:
             )
             return status.enter(State.STOPPED, signal=-code, reason=reason)
         if code < 0:
-            name = signal.Signals(-code).name
-            reason = f"training was ended by {name}"
+            reason = f"training was ended by {_signal_name(-code)}"
             if -code == signal.SIGKILL:
                 reason += ", as the kernel does when memory runs out"
             return status.enter(State.FAILED, signal=-code, reason=reason)
@@ -257,11 +262,12 @@ class Worker:
 
     def _record_ending(self, status: Status, started: str) -> None:
         """Write how it ended: first what explains it, last the state that readers wait for."""
-        self._reserve.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
         kind = {State.COMPLETED: "finished", State.STOPPED: "stopped"}.get(status.state, "failed")
         message = status.reason or "training finished"
-        self._say(event(kind, message, int(self.run.progress().result.get("step", 0))))
         with suppress(OSError):
+            self._say(event(kind, message, int(self.run.progress().result.get("step", 0))))
             self.run.append_attempt(status.describe_attempt(started))
         self._insist_on(status)
 
@@ -269,8 +275,9 @@ class Worker:
         """Free run and slot, see to what waits for them, and tell how the run ended."""
         self._let_go()
         with suppress(HostError, OSError):  # the next command that sees what waits tries again
-            if Queue.here().waiting():
-                start_queue_runner()
+            queue = Queue.here()
+            if queue.waiting():
+                start_queue_runner(queue.runner_name)
         announce_ending(self.run, self.run.path.parent.parent)
         self._see_to_follower()  # where one lives, it makes the report; else this one does
 
@@ -307,6 +314,13 @@ def _started(waiting: Status) -> Event:
         since = datetime.fromisoformat(waiting.since)
         waited_s = max(0.0, (datetime.now(UTC) - since).total_seconds())
     return event("started", message, waited_s=round(waited_s, 1))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _show(log: BinaryIO) -> None:
@@ -355,7 +369,7 @@ def _parse(arguments: list[str]) -> tuple[RunFolder, Assignment]:
     parser.add_argument("--ticket", type=Path)
     parser.add_argument("--slot", default="")
     parser.add_argument("--threads", type=int)
-    given = parser.parse_args(arguments)
+    given, _ = parser.parse_known_args(arguments)  # a later queue runner may give more
     assignment = Assignment(given.attempt, given.ticket, given.slot, given.threads)
     return RunFolder(given.run.resolve()), assignment
 

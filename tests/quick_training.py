@@ -25,7 +25,10 @@ starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
 given = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "WORD")}
 (run / "part").write_text(json.dumps({**given, "pid": os.getpid(), "worker": os.getppid()}))
 (run / "part").replace(run / "said.json")
+worker = os.getppid()
 while not (run / "go").exists():
+    if os.getppid() != worker:
+        sys.exit(75)
     time.sleep(0.01)
 (run / "said.json").unlink()
 sys.exit(int((run / "go").read_text()))

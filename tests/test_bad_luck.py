@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -224,9 +225,10 @@ def interrupted(rlmaster, arguments: list[str], question: str) -> tuple[str, int
     try:
         while question not in said:
             said += os.read(terminal, 10_000).decode(errors="replace")
-        os.write(terminal, b"\x03")
-        while chunk := os.read(terminal, 10_000):
-            said += chunk.decode(errors="replace")
+        while True:  # one that comes just before the question is read may go unnoticed
+            os.write(terminal, b"\x03")
+            while select.select([terminal], [], [], 2.0)[0]:
+                said += os.read(terminal, 10_000).decode(errors="replace")
     except OSError:  # the other end is closed
         pass
     _, status = os.waitpid(child, 0)

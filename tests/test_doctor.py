@@ -15,6 +15,7 @@ from rlmaster.doctor import Finding, examine
 from rlmaster.hosts.probe import Gpu
 from rlmaster.hosts.probing import probe_local
 from rlmaster.run_lock import FOLDER_VARIABLE
+from rlmaster.user_config import PATH_VARIABLE
 
 GPU = Gpu("GPU-1", "NVIDIA H100", 0.0, 2**30, 80 * 2**30, ())
 
@@ -43,6 +44,7 @@ def test_everything_is_looked_for_and_what_is_missing_says_what_to_do(project):
     assert set(findings) == {
         "project", "Python", "packages", "runs folder", "locks", "clock", "disk room", "memory",
         "GPU", "tmux", "git", "C++ compiler", "LaTeX", "video", "desktop notices",
+        "push notices",
     } | ({"torch for the GPU"} & set(findings))  # fmt: skip
     for finding in findings.values():
         assert finding.found
@@ -289,6 +291,37 @@ def test_a_bus_that_nobody_listens_on_is_named(project, tmp_path, monkeypatch):
 
     assert notices.missing
     assert "No such file" in notices.found
+
+
+def test_push_addresses_are_counted_and_not_shown(project, tmp_path, monkeypatch):
+    config = tmp_path / "config.toml"
+    monkeypatch.setenv(PATH_VARIABLE, str(config))
+    nothing = found_in(project)["push notices"]
+    config.write_text('[notify]\npush = ["ntfys://ntfy.sh/secret", "json://localhost/t0ken"]\n')
+    config.chmod(0o600)
+
+    two = found_in(project)["push notices"]
+
+    assert (nothing.missing, nothing.found) == (True, "no address to push to")
+    assert str(config) in nothing.remedy
+    assert (two.missing, two.found) == (False, f"2 addresses in {config}")
+    config.chmod(0o644)
+    assert "; others may read" in found_in(project)["push notices"].found
+
+
+def test_a_config_that_is_not_valid_is_missing_and_not_essential(project, tmp_path, monkeypatch):
+    config = tmp_path / "config.toml"
+    monkeypatch.setenv(PATH_VARIABLE, str(config))
+    config.write_text("[notify]\npusch = []\ndesktop = 3\n")
+
+    notices = found_in(project)["push notices"]
+
+    assert notices.missing
+    assert not notices.essential
+    assert notices.found == (
+        f"{config}, line 2: pusch is no key that is known in [notify]; did you mean push?; "
+        f"{config}, line 3: desktop must be true or false"
+    )
 
 
 @pytest.mark.system

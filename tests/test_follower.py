@@ -1,5 +1,6 @@
 import os
 import platform
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -101,6 +102,14 @@ def test_a_report_that_cannot_be_made_is_a_note(run, tmp_path, monkeypatch):
     ending = finish(run, tmp_path / "runs")
 
     assert (ending.tex, ending.pdf, ending.note) == (None, None, "the disk is full")
+
+
+@pytest.mark.usefixtures("locked")
+def test_nobody_follows_what_is_gone(run):
+    updates = Follower(run).updates()
+    assert next(updates).status.state is State.RUNNING
+    shutil.rmtree(run.path)
+    assert list(updates) == []
 
 
 def test_a_report_is_made_once_for_an_ending_unless_it_is_asked_for(run, tmp_path):

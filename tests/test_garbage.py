@@ -283,6 +283,20 @@ def test_what_cut_writes_left_in_a_run_goes(runs):
     assert (run.checkpoints / "update-000000003" / "state.pt").exists()
 
 
+def test_a_launch_that_was_cut_goes_and_one_under_way_stays(runs):
+    cut, under_way, young = (RunFolder.reserve(runs, "pong") for _ in range(3))
+    own = RunFolder(runs / "pong" / "my notes")
+    own.path.mkdir()
+    for run in (cut, under_way, own):
+        (run.path / "config.json").write_text("{}")
+        age(run.path, 2.0)
+    with RunLock(under_way.id) as lock:
+        assert lock.take()
+        assert remove_all(runs) == ["leftover"]
+    assert not cut.path.exists()
+    assert all(run.path.exists() for run in (under_way, young, own))
+
+
 def test_what_may_still_be_written_stays(runs):
     leave_behind(make_run(runs), 0.9)
     for state in set(State) - FINAL_STATES:

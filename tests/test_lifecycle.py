@@ -4,9 +4,12 @@ Worker and queue runner are the real ones, up to the processes: a worker here is
 locks, and its training the copies of them that a child would have inherited.
 """
 
+import json
 import os
 import platform
+import shutil
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +28,16 @@ from made_runs import make_run
 
 from rlmaster import lifecycle
 from rlmaster import worker as worker_module
-from rlmaster.errors import RunFolderError
+from rlmaster.errors import HostError, RunFolderError
 from rlmaster.hosts import queue as queue_module
 from rlmaster.hosts import queue_runner as queue_runner_module
 from rlmaster.hosts.probe import Probe
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.queue_runner import QueueRunner
-from rlmaster.lifecycle import look_after, resume, stop
+from rlmaster.lifecycle import abandon, look_after, resume, stop
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.run_lock import RunLock, boot_id, is_locked
+from rlmaster.run_requests import ask_to_stop, stop_requests
 from rlmaster.run_status import FINAL_STATES, RESUMABLE_STATES, State, Status
 from rlmaster.worker import Assignment, Worker
 
@@ -44,8 +48,9 @@ COMPUTER = Probe("here", 0.0, "boot", 2, 0.0, 0.0, 1, 1, 1, (), "none", (), {})
 @pytest.fixture
 def no_processes(own_locks: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nothing is started, and nobody waits for a lock."""
-    monkeypatch.setattr(lifecycle, "start_queue_runner", lambda: None)
-    monkeypatch.setattr(worker_module, "start_queue_runner", lambda: None)
+    monkeypatch.setattr(lifecycle, "start_queue_runner", lambda _name: None)
+    monkeypatch.setattr(worker_module, "start_queue_runner", lambda _name: None)
+    monkeypatch.setattr(queue_runner_module, "start_follower", lambda _path: None)
     for module in (lifecycle, worker_module):
         monkeypatch.setattr(module, "LOCK_PATIENCE_S", 0.0)
     monkeypatch.setattr(queue_runner_module, "probe_local", lambda _folder: COMPUTER)
@@ -131,8 +136,38 @@ def test_a_lock_where_the_worker_said_it_is_keeps_a_run_alive(running, tmp_path)
 
 
 def test_a_run_of_another_computer_is_not_judged_here(running):
-    running.write_status(here(State.RUNNING, host="somewhere-else"))
+    running.write_status(here(State.RUNNING, host="somewhere-else", boot_id="another"))
     assert look_after(running).state is State.RUNNING
+
+
+def test_a_computer_that_was_given_another_name_is_still_this_one(running):
+    running.write_status(here(State.RUNNING, host="as-it-was-called"))
+    assert look_after(running).state is State.LOST
+
+
+@pytest.mark.parametrize(("heard_s", "state"), [(5, State.RUNNING), (90, State.LOST)])
+def test_where_the_lock_cannot_be_seen_what_was_heard_last_counts(
+    running, tmp_path, heard_s, state
+):
+    heard = datetime.now(UTC) - timedelta(seconds=heard_s)
+    missing = str(tmp_path / "removed.lock")
+    running.write_status(here(State.RUNNING, lock=missing, heartbeat=heard.isoformat()))
+    assert look_after(running).state is state
+
+
+def test_a_run_of_a_computer_that_is_gone_can_be_given_up(running):
+    old = "2026-01-01T00:00:00.000+00:00"
+    elsewhere = {"host": "gone", "boot_id": "another"}
+    running.write_status(here(State.RUNNING, **elsewhere, heartbeat=datetime.now(UTC).isoformat()))
+    with pytest.raises(RunFolderError, match="is alive on gone"):
+        abandon(running)
+    running.write_status(here(State.RUNNING, **elsewhere, heartbeat=old))
+    with pytest.raises(HostError, match="runs on gone; stop it there, or give it up"):
+        stop(running)
+    assert abandon(running).state is State.LOST
+    assert "gone could not be asked" in running.status().reason
+    with pytest.raises(RunFolderError, match="is lost; nobody else has it"):
+        abandon(running)
 
 
 def test_a_run_from_before_the_restart_is_lost(running):
@@ -213,6 +248,69 @@ def test_a_lost_ticket_is_written_again(tmp_path):
 
 
 @pytest.mark.usefixtures("no_processes")
+def test_a_copy_of_a_run_that_waits_does_not_wait(tmp_path):
+    run = queued_run(tmp_path)
+    provenance = run.provenance()
+    provenance["host_choice"]["folder"] = str(run.path)
+    run.provenance_file.write_text(json.dumps(provenance))
+    another = tmp_path / "another project" / "runs"
+    shutil.copytree(tmp_path / "runs", another)
+    copy = RunFolder(another / "pong" / run.id)
+    stop(copy)
+    assert Queue.here().find(run.id)  # a stop of the copy is not one of the original
+    shutil.rmtree(copy.path)
+    shutil.copytree(run.path, copy.path)
+    begin(run)._let_go()
+
+    look_after(copy)
+    assert Queue.here().waiting() == []
+    shutil.rmtree(run.path)  # so it was moved, not copied
+    look_after(copy)
+    assert Queue.here().find(run.id)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_run_that_is_moved_in_the_queue_while_it_starts_leaves_it(tmp_path):
+    run, other = queued_run(tmp_path), queued_run(tmp_path)
+    worker = Worker(run, Assignment(1, Queue.here().find(run.id).path, "cpu:0", 1))
+    Queue.here().move_to_front(other.id)
+    Queue.here().move_to_front(run.id)
+    assert worker.claim()
+    assert [waiting.run_id for waiting in Queue.here().waiting()] == [other.id]
+    worker._let_go()
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_requests_to_an_attempt_that_has_ended_do_not_reach_the_next(tmp_path):
+    run = queued_run(tmp_path)
+    begin(run)._let_go()
+    look_after(run)
+    ask_to_stop(run, attempt=2)
+    resume(run)
+    assert stop_requests(run, attempt=2) == []
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_an_ending_that_cannot_be_written_still_hands_over(tmp_path, monkeypatch):
+    run = queued_run(tmp_path)
+    worker = Worker(run, Assignment(1, Queue.here().find(run.id).path, "cpu:0", 1))
+    monkeypatch.setattr(worker_module, "ENDING_DEADLINE_S", 0.0)
+    monkeypatch.setattr(worker_module, "start_follower", lambda _path: None)
+    monkeypatch.setattr(worker, "_train", lambda status: status.enter(State.COMPLETED))
+    monkeypatch.setattr(worker, "claim", lambda claim=worker.claim: (claim(), refuse())[0])
+
+    def refuse() -> None:
+        monkeypatch.setattr(run, "write_status", full)
+
+    def full(_status: Status) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        worker.execute()
+    assert not is_locked(run.id)
+
+
+@pytest.mark.usefixtures("no_processes")
 def test_what_waits_on_another_computer_is_not_queued_here(tmp_path):
     run = new_run(tmp_path)
     run.write_status(run.status().enter(State.QUEUED, host="somewhere-else"))
@@ -290,9 +388,14 @@ class Process:
     inherited: list[int] = field(default_factory=list)
     status: Status | None = None
     worker_lives: bool = True
+    pid: None = None
+
+    def lives(self) -> bool:
+        """Tell what the queue runner asks: whether the worker is still there."""
+        return self.worker_lives
 
     @property
-    def lives(self) -> bool:
+    def holds(self) -> bool:
         return self.worker_lives or bool(self.inherited)
 
     def end_training(self) -> None:
@@ -325,7 +428,7 @@ class AnyOrder(RuleBasedStateMachine):
         patch.setattr(queue_runner_module.time, "monotonic", lambda: self.now_ns / 1e9)
         self.queue_runner = QueueRunner(Queue.here())
 
-    def start_worker(self, path: Path, *, arguments: list[str], **_: Any) -> None:
+    def start_worker(self, path: Path, *, arguments: list[str], **_: Any) -> "Process":
         given = dict(zip(arguments[::2], arguments[1::2], strict=True))
         run, attempt = RunFolder(path), int(given["--attempt"])
         order = [waiting.run_id for waiting in Queue.here().waiting()]
@@ -333,6 +436,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert set(order[: order.index(run.id)]) <= under_way, "order is kept"
         worker = Worker(run, Assignment(attempt, Path(given["--ticket"]), given["--slot"], 1))
         self.started.append(Process(worker, run, attempt, given["--slot"]))
+        return self.started[-1]
 
     # ------------------------------------------------------------------------------ people
 
@@ -367,9 +471,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(run=runs)
     def move_to_front(self, run: RunFolder) -> None:
-        under_way = {process.run.id for process in self.started}
-        if run.id not in under_way:
-            Queue.here().move_to_front(run.id)
+        Queue.here().move_to_front(run.id)
 
     # ---------------------------------------------------------------- queue runner and clock
 
@@ -409,10 +511,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.started.remove(process)
         process.end_worker()
 
-    @precondition(lambda self: any(p.lives for p in self.processes))
+    @precondition(lambda self: any(p.holds for p in self.processes))
     @rule(data=st.data(), what=st.sampled_from(["worker", "training", "both"]))
     def kill(self, data: st.DataObject, what: str) -> None:
-        process = data.draw(st.sampled_from([p for p in self.processes if p.lives]))
+        process = data.draw(st.sampled_from([p for p in self.processes if p.holds]))
         if what != "training":
             process.end_worker()
         if what != "worker":
@@ -437,18 +539,18 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def never_two_on_one_slot(self) -> None:
-        slots = [process.slot for process in self.processes if process.lives]
+        slots = [process.slot for process in self.processes if process.holds]
         assert len(slots) == len(set(slots))
 
     @invariant()
     def never_one_run_twice(self) -> None:
-        ids = [process.run.id for process in self.processes if process.lives]
+        ids = [process.run.id for process in self.processes if process.holds]
         assert len(ids) == len(set(ids))
 
     @invariant()
     def who_is_worked_on_is_running(self) -> None:
         for process in self.processes:
-            if process.lives:
+            if process.holds:
                 assert look_after(process.run).state is State.RUNNING
 
     def teardown(self) -> None:

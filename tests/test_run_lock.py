@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from waiting import wait_until
 
 from rlmaster.errors import HostError
-from rlmaster.run_lock import RunLock, is_locked, lock_folder
+from rlmaster.run_lock import HostLock, RunLock, is_locked, lock_folder
 
 pytestmark = pytest.mark.usefixtures("own_locks")
 
@@ -105,12 +106,33 @@ def test_a_folder_that_may_be_somebody_elses_is_refused(own_locks, tmp_path):
     assert list((tmp_path / "theirs").iterdir()) == []
 
 
-def test_touch_keeps_the_file_young():
+def test_a_kept_file_looks_young():
     lock = RunLock("run")
     (file,) = lock_folder().iterdir()
     os.utime(file, (0, 0))
 
-    lock.touch()
+    assert lock.keep() is None
 
     assert time.time() - file.stat().st_mtime < 60
     lock.close()
+
+
+def test_a_lock_whose_file_was_removed_is_held_anew():
+    lock = RunLock("run")
+    assert lock.take()
+    shutil.rmtree(lock_folder())
+    assert not is_locked("run")
+
+    again = lock.keep()
+
+    assert again is not None
+    assert is_locked("run")
+    assert lock.keep() is None  # ours already
+    again.close()
+    lock.close()
+
+
+def test_a_lock_that_is_only_looked_for_is_not_made(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        HostLock(tmp_path / "none", make=False)
+    assert not (tmp_path / "none").exists()

@@ -23,13 +23,13 @@ def completed(runs):
     """Make a completed run with a result; each ends a second after the one before."""
     made: list[RunFolder] = []
 
-    def make(value: float, *overrides: str, state=State.COMPLETED, **result):
+    def make(value: float, *overrides: str, state=State.COMPLETED, digest="", **result):
         run = RunFolder.create(
             runs,
             config=with_overrides(EXPERIMENT, overrides).to_data(),
             rationale="why",
             provenance={},
-            digests={},
+            digests={"experiment": digest},
             differs_from_default=[],
         )
         ended = f"2026-01-01T10:00:{len(made):02}.000+00:00"
@@ -49,8 +49,9 @@ def completed(runs):
         (1.0, [2.0, 3.0, 4.0], "best so far of 4 comparable runs"),
         (5.0, [2.0, 3.0, 4.0], "worst so far of 4 comparable runs"),
         (3.5, [2.0, 3.0, 4.0], "number 3 of 4 comparable runs"),
-        (2.0, [2.0, 3.0, 4.0], "number 1 of 4 comparable runs"),
-        (4.0, [2.0, 3.0, 4.0], "number 3 of 4 comparable runs"),
+        (2.0, [2.0, 3.0, 4.0], "shares place 1 of 4 comparable runs"),
+        (4.0, [2.0, 3.0, 4.0], "shares place 3 of 4 comparable runs"),
+        (2.0, [2.0, 2.0, 2.0], "shares place 1 of 4 comparable runs"),
     ],
 )
 def test_where_an_error_stands(value, earlier, sentence):
@@ -63,7 +64,7 @@ def test_where_higher_is_better_the_same_words_mean_the_opposite():
     assert compare(5.0, earlier, higher_is_better=True) == "best so far of 4 comparable runs"
     assert compare(1.0, earlier, higher_is_better=True) == "worst so far of 4 comparable runs"
     assert compare(3.5, earlier, higher_is_better=True) == "number 2 of 4 comparable runs"
-    assert compare(4.0, earlier, higher_is_better=True) == "number 1 of 4 comparable runs"
+    assert compare(4.0, earlier, higher_is_better=True) == "shares place 1 of 4 comparable runs"
 
 
 def test_the_result_says_whether_higher_is_better(completed, runs):
@@ -105,6 +106,24 @@ def test_runs_that_did_not_complete_or_measured_something_else_do_not_count(comp
     completed(2.0, metric="score")
 
     assert "(0 of 3)" in standing_sentence(completed(1.0), runs)
+
+
+def test_repeats_of_the_same_experiment_and_seed_do_not_count(completed, runs):
+    completed(1.0, digest="same")
+    completed(3.0, "seed=2", digest="same")
+    completed(4.0, "seed=3", digest="same")
+    completed(5.0, digest="other")
+
+    sentence = standing_sentence(completed(1.0, digest="same"), runs)
+
+    assert sentence == "best so far of 4 comparable runs"
+
+
+def test_runs_whose_digest_is_not_known_are_no_repeats(completed, runs):
+    for value in (2.0, 3.0, 4.0):
+        completed(value)
+
+    assert standing_sentence(completed(1.0), runs) == "best so far of 4 comparable runs"
 
 
 def test_later_runs_do_not_count(completed, runs):

@@ -1,6 +1,7 @@
 import os
 import shutil
 import signal
+from itertools import chain
 
 import pytest
 from waiting import wait_until
@@ -136,6 +137,18 @@ while b"training tiny-pong" not in os.read(terminal, 10_000):
 os.close(terminal)
 os.waitpid(worker, 0)
 """
+
+
+@pytest.mark.system
+def test_in_a_terminal_too_training_keeps_its_work_when_its_worker_is_killed(rlmaster):
+    run = rlmaster.launch(*chain.from_iterable(("--set", change) for change in ENDLESS))
+    await_updates(run)
+    (worker,) = rlmaster.processes(f"-m rlmaster.worker {run.path}")
+
+    os.kill(worker, signal.SIGKILL)
+
+    wait_until(lambda: look_after(run).state is State.LOST, 30)
+    assert checkpoints(run)
 
 
 @pytest.mark.parametrize("when", ["before training can listen", "while it trains"])

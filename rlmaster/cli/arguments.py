@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.terminal import plain
-from rlmaster.errors import RlmasterError
+from rlmaster.errors import ProjectError, RlmasterError
 
 if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
 
+LAST = "last"
+"""What stands for the newest run."""
 MOST_COMPLETIONS = 50
 """Newest runs that the shell offers."""
 
@@ -19,7 +21,7 @@ Completions = list[tuple[str, str]]
 
 
 def complete_run(incomplete: str) -> Completions:
-    """Return the newest runs whose six characters begin so, as the index knows them.
+    """Return `last` and the newest runs whose six characters begin so, as the index knows them.
 
     Nothing is read anew and nothing is said: a shell waits, and has no place for a sentence.
     """
@@ -36,7 +38,8 @@ def complete_run(incomplete: str) -> Completions:
     except (RlmasterError, OSError, ValueError, sqlite3.Error):
         return []
     # A folder that somebody named by hand may hold anything, and this goes to a shell.
-    return [(row.short_id, plain(row.name)) for row in rows if row.short_id.isalnum()]
+    runs = [(row.short_id, plain(row.name)) for row in rows if row.short_id.isalnum()]
+    return [(LAST, "the newest run"), *runs] if LAST.startswith(incomplete) else runs
 
 
 def complete_experiment(incomplete: str) -> Completions:
@@ -83,5 +86,18 @@ def find_run_folder(run: str) -> "tuple[RunFolder, Path]":
     if folder := run_at(run):
         return folder, folder.path.parent.parent
     runs = Project.containing(Path.cwd()).runs
-    with synced_index(runs) as index:
-        return index.find(run), runs
+    try:
+        with synced_index(runs) as index:
+            return index.find(run), runs
+    except ProjectError as error:
+        raise ProjectError(f"{error}{_way_back(run, runs)}") from None
+
+
+def _way_back(run: str, runs: Path) -> str:
+    """Return a clause that says how a deleted run comes back; nothing where none is called that."""
+    from rlmaster.trash import trashed_runs
+
+    for trashed in trashed_runs(runs):
+        if run in (trashed.short_id, trashed.run_id):
+            return f"; {run} is in the trash: `rlmaster restore {run}` brings it back"
+    return ""

@@ -39,6 +39,11 @@ STOP_DEADLINE_S = 90.0
 POLL_S = 0.1
 KEPT_WHEN_GOING_ON = ("environment", "frames", "seed")
 """What a run that goes on from another one's frames and networks cannot change."""
+GIVE_SHAPE = {
+    *("embedder.type", "embedder.latent_dim"),
+    *("embedder.channels", "embedder.latent_normalisation"),
+}
+"""Fields that networks take their shape from."""
 KEPT_BY_DEFAULT = (*KEPT_WHEN_GOING_ON, "embedder")
 """Where one of these is changed, a branch begins anew unless --from says otherwise."""
 
@@ -48,10 +53,14 @@ def stop_command(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until they have ended.")
     ] = True,
+    give_up: Annotated[
+        bool,
+        typer.Option("--abandon", help="Give up a run whose computer cannot be asked any more."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask runs to keep their work and end, or take them out of the queue."""
-    from rlmaster.lifecycle import stop
+    from rlmaster.lifecycle import abandon, stop
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import State, Status
 
@@ -59,7 +68,7 @@ def stop_command(
     code, statuses = 0, dict[RunFolder, Status]()
     for run in folders:
         try:
-            statuses[run] = stop(run)
+            statuses[run] = abandon(run) if give_up else stop(run)
             _tell(run, statuses[run])
         except RlmasterError as error:
             say(str(error))
@@ -171,7 +180,8 @@ def _start_of_branch(
     from rlmaster.lifecycle import look_after
     from rlmaster.run_status import FINAL_STATES
 
-    changed = _changed_parts(parent.config(), description.experiment)
+    changed_fields = _changed_fields(parent.config(), description.experiment)
+    changed = {name.partition(".")[0] for name in changed_fields}
     if start == "scratch" or (start is None and changed & set(KEPT_BY_DEFAULT)):
         if start is None:
             say(f"it begins anew, since {', '.join(sorted(changed))} is changed")
@@ -185,20 +195,40 @@ def _start_of_branch(
         raise UsageError(
             f"run {parent.short_id} is {state}; stop it first, or begin anew with --from scratch"
         )
+    if shape := sorted(changed_fields & GIVE_SHAPE):
+        raise UsageError(
+            f"the networks of {parent.short_id} do not fit another {', '.join(shape)}; "
+            "--from scratch begins anew"
+        )
     checkpoint = parent.find_checkpoint(start or "newest")
     if checkpoint is None and start is not None:
         known = ", ".join(path.name for path in parent.checkpoint_folders()) or "none"
-        raise UsageError(f"run {parent.short_id} has no checkpoint {start!r}; there are: {known}")
+        raise UsageError(
+            f"run {parent.short_id} has no whole checkpoint {start!r}; there are: {known}"
+        )
+    updates = int(description.experiment["training"]["updates"])
+    if checkpoint is not None and (done := _update_of(checkpoint)) >= updates:
+        raise UsageError(
+            f"run {parent.short_id} has {done:,} updates already at {checkpoint.name}, so nothing "
+            f"is left of {updates:,}; ask for more (--set training.updates=...), or begin anew "
+            "with --from scratch"
+        )
     if checkpoint is None:
-        say(f"it begins anew, since run {parent.short_id} has kept no checkpoint")
+        say(f"it begins anew, since run {parent.short_id} has kept no whole checkpoint")
     else:
         say(f"it goes on from {checkpoint.name} of run {parent.short_id}")
     return checkpoint
 
 
-def _changed_parts(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """Return the parts of an experiment in which two differ; what is only in one is a default."""
+def _update_of(checkpoint: Path) -> int:
+    """Return the update that a checkpoint was made after, as its name says; 0 if it does not."""
+    digits = checkpoint.name.partition("-")[2].partition(".")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """Return the fields in which two experiments differ; what is only in one is a default."""
     from rlmaster.specification import flattened
 
     old, new = flattened(before), flattened(after)
-    return {name.partition(".")[0] for name in old.keys() & new.keys() if old[name] != new[name]}
+    return {name for name in old.keys() & new.keys() if old[name] != new[name]}

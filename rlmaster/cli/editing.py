@@ -34,8 +34,11 @@ def given_text(
     try:
         words = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return words.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the {what} in {file} cannot be read ({error})") from None
+    except UnicodeDecodeError:
+        why = "it is not text in UTF-8; save it as such"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise UsageError(f"the {what} in {file} cannot be read ({why})")
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def edited(text: str, *, what: str) -> Generator[str]:
         what: What it is, for the file's name.
 
     Raises:
-        UsageError: If the editor cannot be used.
+        UsageError: If the editor cannot be used, or says with its exit code that nothing counts.
     """
     shown = text.encode(errors="surrogateescape")
     handle, name = tempfile.mkstemp(suffix=".md", prefix=f"{what}-")
@@ -71,8 +74,14 @@ def edited(text: str, *, what: str) -> Generator[str]:
 def _run_editor(file: Path) -> None:
     try:
         editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        subprocess.run([*editor, str(file)], check=True)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise UsageError(
-            f"the editor could not be used ({error}); set EDITOR to one that is installed"
-        ) from error
+        code = subprocess.run([*editor, str(file)], check=False).returncode
+    except OSError as error:
+        raise _unusable(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise _unusable(str(error)) from error
+    if code:
+        raise UsageError(f"the editor ended with {code}, so nothing was changed")
+
+
+def _unusable(why: str) -> UsageError:
+    return UsageError(f"the editor could not be used ({why}); set EDITOR to one that is installed")

@@ -44,6 +44,7 @@ def report_command(
     from rlmaster.follower import finish
 
     folder, runs = find_run_folder(run)
+    say("making the report")
     ending = finish(folder, runs)
     if as_json:
         files = {"tex": ending.tex, "pdf": ending.pdf}
@@ -78,6 +79,11 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
                 status = update.status
                 show(update)
                 announcer.tell(update.events)
+            if not run.exists():
+                say(
+                    f"the folder of run {run.short_id} is gone; `rlmaster runs` lists what there is"
+                )
+                return 1
             if not quiet:
                 say("making the report")
             ending = finish(run, runs, anew=False)

@@ -47,14 +47,15 @@ def rank_hosts(project: "Project") -> "list[Ranked]":
     from rlmaster.hosts.queue import Queue
     from rlmaster.hosts.selection import Candidate, rank
 
-    waiting = len(Queue.here().waiting())
+    queue = Queue.here()
+    waiting, drained = len(queue.waiting()), queue.is_drained
     candidates: list[Candidate] = []
     for host in read_inventory(project.hosts_file).hosts:
         try:
             probe = probe_local(project.root)
         except HostError as error:  # too busy to answer, but here, and with a queue
             probe = unmeasured(str(error))
-        candidates.append(Candidate(host, probe, waiting=waiting))
+        candidates.append(Candidate(host, probe, waiting=waiting, drained=drained))
     return rank(candidates)
 
 

@@ -35,7 +35,9 @@ def send_test_command(as_json: JsonOption = False) -> None:
 
     config = read_user_config()
     title, body = "RLmaster: a test", "Notices of your runs arrive here."
-    deliveries = [channel.deliver(title, body, Severity.INFO) for channel in channels(config)]
+    if reached := channels(config):
+        say(f"asking {len(reached)} {'service' if len(reached) == 1 else 'services'}")
+    deliveries = [channel.deliver(title, body, Severity.INFO) for channel in reached]
     if as_json:
         answer_json(_to_data(config, deliveries))
     else:

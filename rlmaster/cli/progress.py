@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rlmaster.cli.terminal import plain, say
+from rlmaster.cli.terminal import between_words, plain, say
 
 if TYPE_CHECKING:
     from rlmaster.events import Event
@@ -67,8 +67,8 @@ def _bar(run: "RunFolder") -> Generator[Show]:
 
         def show(update: "Update") -> None:
             for event in update.events:
-                style = MARKS.get(event.severity, "")
-                console.print(Text(_event_line(event), style=style), soft_wrap=True)
+                line = between_words(_event_line(event), console.width)
+                console.print(Text(line, style=MARKS.get(event.severity, "")), soft_wrap=True)
             progress = update.progress
             bar.update(
                 task,

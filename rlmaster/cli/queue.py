@@ -1,5 +1,6 @@
 """`rlmaster queue`: what waits on this computer, in which order, and whether it starts."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from rlmaster.errors import RunFolderError
 
 if TYPE_CHECKING:
     from rlmaster.hosts.queue import Waiting
+
+UNITS_S = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+"""Units in which a wait is told, the largest first."""
 
 queue_app = typer.Typer(
     help="What waits on this computer, in which order, and whether it starts.",
@@ -30,7 +34,7 @@ def queue_command(context: typer.Context, as_json: JsonOption = False) -> None:
 
     wake_queue_runner()
     queue = Queue.here()
-    slots = [_slot_row(slot) for slot, held in sorted(held_slots().items()) if held]
+    slots = [_slot_row(slot) for slot in held_slots()]
     waiting = [_waiting_row(waiting) for waiting in queue.waiting()]
     if as_json:
         answer_json({"slots": slots, "waiting": waiting, "drained": queue.is_drained})
@@ -40,7 +44,7 @@ def queue_command(context: typer.Context, as_json: JsonOption = False) -> None:
     for row in slots:
         answer(f"{row['slot']:>8}  {row['short_id']}  {row['name']}")
     for number, row in enumerate(waiting, start=1):
-        answer(f"{number:>8}  {row['short_id']}  {row['name']}  waits since {row['queued']}")
+        answer(f"{number:>8}  {row['short_id']}  {row['name']}{_waits_for(row['queued'])}")
     if not slots and not waiting:
         answer("nothing runs and nothing waits")
 
@@ -55,8 +59,18 @@ def _slot_row(slot: str) -> dict[str, Any]:
 def _waiting_row(waiting: "Waiting") -> dict[str, Any]:
     ticket = waiting.ticket()
     folder = Path(ticket.run_folder) if ticket else Path("unreadable", waiting.run_id)
-    queued = ticket.queued[:16].replace("T", " ") if ticket else "?"
+    queued = ticket.queued if ticket else None
     return {**_run_row(folder), "attempt": waiting.attempt, "queued": queued}
+
+
+def _waits_for(queued: str | None) -> str:
+    """Say how long a run has waited, such as `3 min`; nothing where that is not known."""
+    try:
+        waited_s = (datetime.now(UTC) - datetime.fromisoformat(queued or "")).total_seconds()
+    except (TypeError, ValueError):
+        return ""
+    waited = (f"{waited_s // size_s:.0f} {u}" for u, size_s in UNITS_S if waited_s >= size_s)
+    return f"  waits for {next(waited, 'a moment')}"
 
 
 def _run_row(path: Path) -> dict[str, Any]:
@@ -67,7 +81,7 @@ def _run_row(path: Path) -> dict[str, Any]:
 
 
 @queue_app.command("front")
-def front_command(run: RunArgument) -> None:
+def front_command(run: RunArgument, as_json: JsonOption = False) -> None:
     """Let a run be the next to start."""
     from rlmaster.hosts.queue import Queue
 
@@ -75,34 +89,44 @@ def front_command(run: RunArgument) -> None:
     if not Queue.here().move_to_front(folder.id):
         raise RunFolderError(f"run {folder.short_id} does not wait: it is {folder.status().state}")
     say(f"run {folder.short_id} is the next to start")
+    if as_json:
+        answer_json({"run_id": folder.id, "ahead": Queue.here().position(folder.id)})
 
 
 @queue_app.command("remove")
-def remove_command(runs: RunsArgument) -> None:
+def remove_command(runs: RunsArgument, as_json: JsonOption = False) -> None:
     """Take waiting runs out of the queue; `rlmaster resume` puts one back."""
     from rlmaster.lifecycle import stop
     from rlmaster.run_status import WAITING_STATES
 
+    rows: list[dict[str, str]] = []
     for run in runs:
         folder, _ = find_run_folder(run)
         if (state := folder.status().state) not in WAITING_STATES:
             raise RunFolderError(
                 f"run {folder.short_id} is {state}, not waiting; `rlmaster stop` ends one that runs"
             )
-        say(f"run {folder.short_id} is {stop(folder).state}")
+        status = stop(folder)
+        say(f"run {folder.short_id} is {status.state}")
+        rows.append({"run_id": folder.id, "state": status.state, "reason": status.reason})
+    if as_json:
+        answer_json({"runs": rows})
 
 
 @queue_app.command("drain")
-def drain_command() -> None:
+def drain_command(as_json: JsonOption = False) -> None:
     """Start nothing more on this computer; what runs goes on."""
     from rlmaster.hosts.queue import Queue
 
-    Queue.here().drain()
+    queue = Queue.here()
+    queue.drain()
     say("nothing more is started here until `rlmaster queue open`")
+    if as_json:
+        answer_json({"drained": queue.is_drained, "waiting": len(queue.waiting())})
 
 
 @queue_app.command("open")
-def open_command() -> None:
+def open_command(as_json: JsonOption = False) -> None:
     """Start waiting runs again."""
     from rlmaster.hosts.queue import Queue
     from rlmaster.lifecycle import wake_queue_runner
@@ -110,4 +134,7 @@ def open_command() -> None:
     queue = Queue.here()
     queue.open()
     wake_queue_runner()
-    say(f"waiting runs are started again: {len(queue.waiting())}")
+    waiting = len(queue.waiting())
+    say(f"waiting runs are started again: {waiting}")
+    if as_json:
+        answer_json({"drained": queue.is_drained, "waiting": waiting})

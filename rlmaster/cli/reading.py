@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rlmaster.cli.arguments import JsonOption
-from rlmaster.cli.terminal import answer, answer_json
+from rlmaster.cli.terminal import answer, answer_json, say
 from rlmaster.errors import UsageError
 
 
@@ -30,6 +30,7 @@ def experiments_command(as_json: JsonOption = False) -> None:
 def _describe(path: Path) -> dict[str, Any]:
     from rlmaster.experiment_script import describe_script
 
+    say(f"reading {path.name}")
     try:
         description = describe_script(path)
     except UsageError as error:
@@ -74,4 +75,5 @@ def frames_command(
     options = {"out": file, "steps": steps, "count": count, "seed": seed, "protocol": protocol}
     command = [sys.executable, "-m", "rlmaster.atari.strip", atari.game]
     command += [f"--{name}={value}" for name, value in options.items()]
+    say(f"playing {atari.game}")
     raise typer.Exit(subprocess.run(command, check=False).returncode)

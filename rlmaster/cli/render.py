@@ -13,6 +13,7 @@ import typer
 
 from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
 from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, say
+from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
     from rlmaster.follower import Update
@@ -49,6 +50,8 @@ def render_command(
     their difference, whole and magnified. It works as soon as there is a checkpoint.
     """
     folder, _ = find_run_folder(run)
+    if not listing:
+        _refuse_unless_known(checkpoint, folder)
     options = ["--list"] if listing else [f"--checkpoint={checkpoint}"]
     if episode is not None:
         options.append(f"--episode={episode}")
@@ -65,6 +68,16 @@ def render_command(
     if made.get("note"):
         say(made["note"])
         raise typer.Exit(1)
+
+
+def _refuse_unless_known(checkpoint: str, run: "RunFolder") -> None:
+    """Refuse a checkpoint that a run does not have; whether it is whole is seen when it is read."""
+    known = [path.name for path in run.checkpoint_folders()]
+    if checkpoint not in ("newest", "best", *known):
+        raise UsageError(
+            f"run {run.short_id} has no checkpoint {checkpoint!r}; "
+            f"there are: {', '.join(known) or 'none yet'}"
+        )
 
 
 def _run_child(run: "RunFolder", options: list[str]) -> dict[str, Any]:

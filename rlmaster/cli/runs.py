@@ -31,6 +31,8 @@ STATE_COLOURS = {
 MARKS = {"best so far": "▲ best", "worst so far": "▼ worst"}
 """How a standing sentence begins that is worth a mark in the list."""
 AGES_S = (("y", 31_557_600), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+NOW = "now"
+"""The age of what is not a second old."""
 WIDE = 100
 """Terminal cells from which on there is room for words that a sign can stand for."""
 LEAST_SHOWN = 10
@@ -107,7 +109,7 @@ def row_data(row: "RunRow", runs: Path) -> dict[str, Any]:
     """Return a row as JSON data."""
     data = {name: value for name, value in row._asdict().items() if name not in NOT_LISTED}
     folder = os.fsencode(runs / row.path).decode(errors="replace")
-    return {**data, "run_folder": folder, "progress": row.share}
+    return {**data, "run_folder": folder, "progress": row.trained_share}
 
 
 # --------------------------------------------------------------------------------- for people
@@ -136,7 +138,7 @@ def _columns(rows: "Sequence[RunRow]", *, in_short: bool) -> "list[Column]":
         Column("run", [one_line(row.short_id) for row in rows]),
         Column(
             "state",
-            [state_words(row) for row in rows],
+            [one_line(state_words(row)) for row in rows],
             colours=[STATE_COLOURS[row.state] for row in rows],
         ),
         Column("experiment", [one_line(row.name) for row in rows], least=10, importance=1),
@@ -149,10 +151,13 @@ def _columns(rows: "Sequence[RunRow]", *, in_short: bool) -> "list[Column]":
 
 
 def state_words(row: "RunRow") -> str:
-    """Return the state and, of a run that is under way, how much is done."""
-    if row.is_final or row.share is None:
+    """Return the state and, of a run under way, how much is trained or what it does instead."""
+    if row.is_final:
         return row.state
-    return f"{row.state} {row.share:.0%}"
+    if row.trained_share is not None:
+        return f"{row.state} {row.trained_share:.0%}"
+    phase = row.phase if row.state == "running" else ""
+    return f"{row.state} {phase}".rstrip()
 
 
 def _result(row: "RunRow", in_short: bool) -> str:
@@ -170,4 +175,4 @@ def age(moment: str, now: datetime) -> str:
         seconds = (now - datetime.fromisoformat(moment)).total_seconds()
     except (TypeError, ValueError):
         return ""
-    return next((f"{seconds // size:.0f}{unit}" for unit, size in AGES_S if seconds >= size), "now")
+    return next((f"{seconds // size:.0f}{unit}" for unit, size in AGES_S if seconds >= size), NOW)

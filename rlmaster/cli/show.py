@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
-from rlmaster.cli.runs import STATE_COLOURS, age, row_data
+from rlmaster.cli.runs import NOW, STATE_COLOURS, age, row_data
 from rlmaster.cli.terminal import answer_json, plain
 
 if TYPE_CHECKING:
@@ -207,14 +207,21 @@ def _sections(page: Page) -> Iterator[tuple[str, list[str]]]:
 
 
 def _state_sentence(row: "RunRow", now: datetime) -> str:
-    since = age(row.since, now)
-    if since:
-        since = f" {since} ago" if row.is_final else f" for {since}"
-    made = f", made {ago} ago" if (ago := age(row.created, now)) else ""
+    passed = age(row.since, now)
+    since = f" for {passed}" if passed not in ("", NOW) else ""
+    if row.is_final:
+        since = f" {_ago(row.since, now)}".rstrip()
+    made = f", made {ago}" if (ago := _ago(row.created, now)) else ""
     place = f", on {row.host}" if row.host else ""
     slot = f" ({row.slot})" if row.slot else ""
     why = f": {row.reason}" if row.reason else ""
     return f"{row.state}{since}{made}, attempt {row.attempt}{place}{slot}{why}"
+
+
+def _ago(moment: str, now: datetime) -> str:
+    """Return when something was; nothing where it is not known."""
+    passed = age(moment, now)
+    return "just now" if passed == NOW else f"{passed} ago" if passed else ""
 
 
 def _progress_sentence(row: "RunRow") -> str:
@@ -271,5 +278,5 @@ def _minute(moment: str) -> str:
 
 def _event_sentence(event: "Event", now: datetime) -> str:
     where = f" at {event.step:,}" if event.step else ""
-    ago = f"{age(event.time, now)} ago" if age(event.time, now) else "at an unknown time"
-    return f"{ago}, {event.kind.replace('_', ' ')}{where}: {event.message}"
+    when = _ago(event.time, now) or "at an unknown time"
+    return f"{when}, {event.kind.replace('_', ' ')}{where}: {event.message}"

@@ -12,29 +12,39 @@ import typer
 
 INTERRUPTED = 130
 """Exit code after a Ctrl-C, as shells have it."""
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(
+    r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # a command to the terminal, such as a title
+    r"|\x1b\[[0-9;?]*[ -/]*[@-~]"  # a control sequence, such as a colour
+    r"|\x1b."
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"|[\u202a-\u202e\u2066-\u2069]"  # what turns the direction of the text that follows
+)
 """Escape sequences and control characters other than newline and tab."""
+_PATH = re.compile(r"""(?:^|[\s"'`(])(?:~|\.{1,2})?/\S""")
+"""The beginning of a path, which may have spaces further on."""
 
 
 def plain(text: str) -> str:
-    """Return text that cannot move the cursor or change its colour, wherever it came from."""
+    """Return text that can only be read: it moves no cursor and turns no other text around."""
     return _CONTROL.sub("", text)
 
 
 def say(text: str) -> None:
     """Tell a person something, between words where a terminal's line ends; stdout stays free."""
-    lines = plain(text).split("\n")
+    text = plain(text)
     if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = [_wrapped(line, width) for line in lines]
-    sys.stderr.write("\n".join(lines) + "\n")
+        text = between_words(text, shutil.get_terminal_size().columns)
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-def _wrapped(line: str, width: int) -> str:
-    """Break a line between words; a path stays whole, so that it can be copied."""
-    return textwrap.fill(
-        line, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+def between_words(text: str, width: int) -> str:
+    """Break lines between words; one that holds a path stays whole, so that it can be copied."""
+    wrapper = textwrap.TextWrapper(
+        width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
+    return "\n".join(
+        line if _PATH.search(line) else wrapper.fill(line) for line in text.split("\n")
     )
 
 

@@ -30,6 +30,19 @@ class StartedProcess:
     """What a person should know about it, in one sentence; often empty."""
     attach_command: str | None
     """What to type to look into its terminal; None where it has none."""
+    session: str = ""
+    """Its tmux session, if it has one."""
+    pid: int | None = None
+    """Its process, where it is our child."""
+
+    def lives(self) -> bool:
+        """Tell whether it still runs; only who started it may ask."""
+        if self.pid is None:
+            return tmux.has_session(self.session, os.environ)
+        try:
+            return os.waitpid(self.pid, os.WNOHANG) == (0, 0)
+        except ChildProcessError:
+            return False
 
 
 def start_worker(
@@ -83,21 +96,24 @@ def start_follower(run_path: Path, environment: Mapping[str, str] | None = None)
     )
 
 
-def start_queue_runner() -> None:
-    """Start the process that starts waiting runs, unless it lives.
+def start_queue_runner(name: str) -> None:
+    """Start the process that starts the waiting runs of a queue, unless it lives.
+
+    Args:
+        name: What the queue calls it.
 
     Raises:
         HostError: If no process can be started.
     """
-    if not is_free(QueueRunnerLock()):
-        return
-    _start(
-        "queue-runner",
-        [sys.executable, "-m", "rlmaster.hosts.queue_runner"],
-        code_folder=PACKAGE_FOLDER,
-        log=lock_folder() / "queue-runner.log",
-        environment=os.environ,
-    )
+    if is_free(QueueRunnerLock(name)):
+        _start(
+            name,
+            [sys.executable, "-m", "rlmaster.hosts.queue_runner"],
+            code_folder=PACKAGE_FOLDER,
+            log=lock_folder() / f"{name}.log",
+            environment=os.environ,
+            beside=True,  # one that is just ending may still have its session
+        )
 
 
 def attach_command(run_path: Path) -> str | None:
@@ -115,8 +131,12 @@ def _start(
     code_folder: Path,
     log: Path,
     environment: Mapping[str, str],
+    beside: bool = False,
 ) -> StartedProcess:
-    """Start a program with our code, detached, in an environment of its own."""
+    """Start a program with our code, detached, in an environment of its own.
+
+    Where there is a session of its name already, nothing is started, unless `beside` is set.
+    """
     if not (code_folder / "rlmaster").is_dir():
         raise HostError(f"{code_folder} holds no package rlmaster, so nothing can start from it")
     code_folder = code_folder.absolute()
@@ -125,15 +145,33 @@ def _start(
     command = ["/bin/sh", str(script)]
     session = tmux.session_name(name)
     try:
-        started = tmux.start_session(session, command, inherited)
+        note = _start_in_tmux(session, command, inherited, beside=beside)
     except HostError as error:
-        _start_in_session(command, inherited)
+        try:
+            pid = _start_in_session(command, inherited)
+        except HostError:
+            script.unlink(missing_ok=True)  # it may hold secrets, and nobody else would remove it
+            raise
         note = f"{error}, so the worker has no terminal that one could attach to"
-        return StartedProcess("setsid", note, None)
-    if not started:
+        return StartedProcess("setsid", note, None, pid=pid)
+    if note:
         script.unlink(missing_ok=True)
-    note = "" if started else "a worker of this run was in tmux already"
-    return StartedProcess("tmux", note, tmux.attach_command(session, inherited))
+    return StartedProcess("tmux", note, tmux.attach_command(session, inherited), session)
+
+
+def _start_in_tmux(
+    session: str, command: list[str], environment: Mapping[str, str], *, beside: bool
+) -> str:
+    """Start a program in a session; return why not, where there is one of that name already.
+
+    Raises:
+        HostError: If tmux does not do it, or it shall be started beside that session.
+    """
+    if tmux.start_session(session, command, environment):
+        return ""
+    if beside:
+        raise HostError(f"there is a tmux session {session} already")
+    return "a worker of this run was in tmux already"
 
 
 def _with_code(environment: Mapping[str, str], code_folder: Path) -> dict[str, str]:
@@ -169,12 +207,12 @@ def _write_script(
     return Path(path)
 
 
-def _start_in_session(command: list[str], environment: Mapping[str, str]) -> None:
-    """Start a program in a session of its own, which no terminal's end reaches."""
+def _start_in_session(command: list[str], environment: Mapping[str, str]) -> int:
+    """Start a program in a session of its own, which no terminal's end reaches; return its id."""
     nothing = [
         (os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in range(3)
     ]
     try:
-        os.posix_spawn(command[0], command, environment, file_actions=nothing, setsid=True)
+        return os.posix_spawn(command[0], command, environment, file_actions=nothing, setsid=True)
     except OSError as error:
         raise HostError(f"no process can be started here: {error.strerror or error}") from error

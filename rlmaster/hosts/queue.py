@@ -5,12 +5,15 @@ their queue. It outlives everything, a restart included; its folder has the comp
 homes shared by several computers do not mix.
 """
 
+import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, cast
 
 from rlmaster.durable_files import read_json, utc_now, write_json
 from rlmaster.errors import HostError
@@ -51,12 +54,17 @@ class Waiting:
     attempt: int
 
     def ticket(self) -> Ticket | None:
-        """Read the ticket; None where it is gone or damaged."""
-        data = read_json(self.path)
+        """Read the ticket; None where it is gone, damaged, or of a version with other needs."""
+        data = read_json(self.path) or {}
         try:
-            return Ticket(**data) if data else None
+            return Ticket(**{f.name: data[f.name] for f in fields(Ticket) if f.name in data})
         except TypeError:
             return None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it is there and holds nothing that any version could read."""
+        return self.path.exists() and read_json(self.path) is None
 
 
 class Queue:
@@ -67,6 +75,7 @@ class Queue:
         self.folder = folder
         self._drained = folder / "drained"
         self._rules = folder / "slots.json"
+        self._slots = folder / "known-slots.json"
 
     @classmethod
     def here(cls) -> "Queue":
@@ -75,8 +84,20 @@ class Queue:
         Raises:
             HostError: If there is no place for it.
         """
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return cls(Path(state) / "rlmaster" / "queue" / _machine())
+        state = Path(os.environ.get("XDG_STATE_HOME", ""))
+        if not state.is_absolute():  # as the specification of that variable wants it
+            try:
+                state = Path.home() / ".local" / "state"
+            except RuntimeError as error:
+                raise HostError(
+                    "this account has no home folder to keep a queue in; set XDG_STATE_HOME"
+                ) from error
+        return cls(state / "rlmaster" / "queue" / _machine())
+
+    @property
+    def runner_name(self) -> str:
+        """What its queue runner is called, on a computer where an account may have several."""
+        return f"queue-runner-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
 
     # -------------------------------------------------------------------------------- tickets
 
@@ -131,7 +152,7 @@ class Queue:
         return True
 
     def remove(self, run_id: str) -> None:
-        """Take a run's tickets away, if it has any.
+        """Take a run's tickets away, wherever in the queue they are, if it has any.
 
         Raises:
             HostError: If they cannot be removed.
@@ -208,6 +229,17 @@ class Queue:
             write_json(self._rules, asdict(rules), durable=True)
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
+
+    def write_slots(self, slots: Sequence[str]) -> None:
+        """Say which slots there are, for people who look; the queue runner knows."""
+        if list(slots) != self.slots():
+            with suppress(OSError):  # a full disk: then they know less
+                write_json(self._slots, {"slots": list(slots)})
+
+    def slots(self) -> list[str]:
+        """Return the slots that there are, as the queue runner saw them last."""
+        names = (read_json(self._slots) or {}).get("slots")
+        return [str(name) for name in cast("list[Any]", names)] if isinstance(names, list) else []
 
     def rules(self) -> SlotRules:
         """Return how many slots there are; the usual where nobody has said."""

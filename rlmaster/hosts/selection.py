@@ -11,6 +11,8 @@ from rlmaster.hosts.slots import all_slots
 
 IDLE_UTILISATION = 0.25
 """Cores that are busier than this are not called idle."""
+DRAINED = "drained: nothing is started until `rlmaster queue open`"
+"""What comes first in the reason of a host that would let a run wait, however idle it is."""
 GIGABYTE = 1e9
 
 
@@ -37,6 +39,8 @@ class Candidate:
     """Why there was no answer."""
     waiting: int = 0
     """Runs that are queued for it already."""
+    drained: bool = False
+    """Whether its queue starts nothing, by somebody's wish."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +145,18 @@ def _description(candidate: Candidate) -> str:
     if runs or candidate.waiting:
         slots = _counted(_slots(candidate.host, probe), "slot")
         state = f"{runs} of {slots} taken, {candidate.waiting} waiting"
-    elif _busy_share(probe) <= IDLE_UTILISATION:
-        state = "idle"
     else:
-        state = "no runs, but busy" if _busy_share(probe) < math.inf else "no runs"
+        state = "idle" if _busy_share(probe) <= IDLE_UTILISATION else _busyness(probe)
+    drained = f"{DRAINED}; " if candidate.drained else ""
     notes = f" ({candidate.host.notes})" if candidate.host.notes else ""
-    return f"{state}: {', '.join(_measurements(probe))}{notes}"
+    return f"{drained}{state}: {', '.join(_measurements(probe))}{notes}"
+
+
+def _busyness(probe: Probe) -> str:
+    """Say of a host without runs why it is not called idle: by what was measured."""
+    if probe.utilisation is not None and probe.utilisation > IDLE_UTILISATION:
+        return "no runs, but others compute"
+    return "no runs" if probe.load is None else "no runs, but busy within the last minute"
 
 
 def _measurements(probe: Probe) -> list[str]:

@@ -128,13 +128,19 @@ class RunIndex:
         return self.rows(RunQuery(HAS_PARENT, (run_id,)))
 
     def comparable_values(self, row: RunRow) -> list[float]:
-        """Return the results of completed runs of the same yardstick that ended earlier."""
+        """Return the results of completed runs of the same yardstick that ended earlier.
+
+        Those that repeat the row's experiment with its seed are left out: they can only say again
+        what it says.
+        """
         sql = (
             "SELECT value FROM runs WHERE yardstick = ? AND state = ? AND since < ? "
-            "AND value IS NOT NULL AND path != ?"
+            "AND value IS NOT NULL AND path != ? "
+            "AND NOT (digest != '' AND digest = ? "
+            "AND json_extract(config_json, '$.seed') IS json_extract(?, '$.seed'))"
         )
-        found = (row.yardstick, State.COMPLETED, row.since, os.fsencode(row.path))
-        return [value for (value,) in self._select(sql, found)]
+        yardstick = (row.yardstick, State.COMPLETED, row.since, os.fsencode(row.path))
+        return [value for (value,) in self._select(sql, (*yardstick, row.digest, row.config_json))]
 
     def config_fields(self) -> list[str]:
         """Return the fields that experiments have or had, by their dotted names."""

@@ -26,6 +26,8 @@ YARDSTICK_FIELDS = (
 JSON_FIELDS = ("tags", "parents", "differs")
 """Fields of a row that hold several texts."""
 FRAMES = "frames."
+TRAINING = "training"
+"""The phase that takes longest, and of which a share says how far the run is."""
 UNKNOWN_TIME = datetime(1, 1, 1, tzinfo=UTC)
 LONGEST_INTEGER = 2**63 - 1
 
@@ -88,8 +90,13 @@ class RunRow(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """How much is done, 0 to 1; None where it is not known."""
+        """How much of its phase is done, 0 to 1; None where it is not known."""
         return min(max(self.step / self.total, 0.0), 1.0) if self.total > 0 else None
+
+    @property
+    def trained_share(self) -> float | None:
+        """How much of a run that trains is trained, 0 to 1; None in other phases."""
+        return self.share if self.phase == TRAINING else None
 
     @property
     def is_final(self) -> bool:

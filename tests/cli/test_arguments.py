@@ -56,7 +56,17 @@ def test_zsh_is_told_the_experiment_of_each_run(rlmaster, three_runs):
 def test_the_newest_runs_are_offered_first(project, three_runs, monkeypatch):
     monkeypatch.chdir(project)
 
-    assert complete_run("") == [("ccccc4", "pong"), ("aabbb3", "breakout"), ("aaaaa2", "pong")]
+    assert complete_run("") == [
+        ("last", "the newest run"),
+        ("ccccc4", "pong"),
+        ("aabbb3", "breakout"),
+        ("aaaaa2", "pong"),
+    ]
+
+
+def test_the_word_for_the_newest_run_is_offered_where_it_fits(rlmaster, three_runs):
+    assert completed(rlmaster, "rlmaster", "show", "la") == ["last"]
+    assert completed(rlmaster, "rlmaster", "show", "lab") == []
 
 
 def test_a_folder_named_by_hand_is_not_given_to_a_shell(project, monkeypatch):
@@ -65,7 +75,7 @@ def test_a_folder_named_by_hand_is_not_given_to_a_shell(project, monkeypatch):
     with RunIndex(project / "runs") as index:
         index.sync()
 
-    assert complete_run("") == []
+    assert complete_run("") == [("last", "the newest run")]
 
 
 def test_completion_reads_no_run_that_the_index_does_not_know(project, three_runs, monkeypatch):

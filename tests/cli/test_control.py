@@ -1,8 +1,10 @@
 """`stop`, `resume`, `branch` and `queue`, as a person types them; training ends when it is told."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +136,9 @@ def a_checkpoint(run: RunFolder) -> None:
     """Give a run what a training would have kept."""
     folder = run.checkpoints / "update-000000020"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    (folder / "state.pt").write_bytes(b"state")
+    sums = {"state.pt": hashlib.sha256(b"state").hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps({"step": 20, "sha256": sums}))
     run.replay.mkdir()
     (run.replay / "chunk-000000.npz").write_bytes(b"frames")
 
@@ -160,6 +164,39 @@ def test_a_branch_goes_on_from_the_frames_and_networks_of_its_parent(rlmaster):
     end(run)
 
 
+def test_a_branch_that_could_only_fail_or_do_nothing_is_refused(rlmaster):
+    parent = rlmaster.launch()
+    words(parent)
+    end(parent)
+    await_end(parent)
+    a_checkpoint(parent)
+    for changes, sentence in {
+        "training.updates=20": "has 20 updates already at update-000000020, so nothing is left",
+        "embedder.latent_dim=16": "do not fit another embedder.latent_dim; --from scratch",
+    }.items():
+        given = ["--set", changes, "--from", "newest", *DETACHED]
+        done = rlmaster("branch", parent.short_id, *given)
+        assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
+
+
+def test_a_branch_passes_over_a_damaged_checkpoint(rlmaster):
+    parent = rlmaster.launch()
+    words(parent)
+    end(parent)
+    await_end(parent)
+    a_checkpoint(parent)
+    damaged = parent.checkpoints / "update-000000030"
+    shutil.copytree(parent.checkpoints / "update-000000020", damaged)
+    (damaged / "state.pt").write_bytes(b"stade")
+    Queue.here().drain()
+
+    done = rlmaster("branch", parent.short_id, "--set", "training.updates=40", *DETACHED)
+
+    assert "goes on from update-000000020" in done.stderr
+    refused = rlmaster("branch", parent.short_id, "--from", damaged.name, *DETACHED)
+    assert "has no whole checkpoint 'update-000000030'" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "start", "code", "sentence"),
     [
@@ -169,9 +206,9 @@ def test_a_branch_goes_on_from_the_frames_and_networks_of_its_parent(rlmaster):
             "training.updates=9",
             ["--from", "update-1"],
             2,
-            "no checkpoint 'update-1'; there are: no",
+            "no whole checkpoint 'update-1'; there are: no",
         ),
-        ("training.updates=9", [], 0, "begins anew, since run .* has kept no checkpoint"),
+        ("training.updates=9", [], 0, "begins anew, since run .* has kept no whole checkpoint"),
         ("training.updates=0", [], 2, "training.updates: '0' is not allowed"),
     ],
 )

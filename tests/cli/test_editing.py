@@ -46,13 +46,32 @@ def test_an_editor_that_replaces_the_file_is_as_good(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "editor", ["/nonexistent/editor", "false", "'", f"'{sys.executable}' -c 'raise SystemExit(3)'"]
+    ("editor", "why"),
+    [
+        ("/nonexistent/editor", "/nonexistent/editor: No such file or directory"),
+        ("'", "No closing quotation"),
+    ],
 )
-def test_an_editor_that_cannot_be_used_is_a_sentence(folder, monkeypatch, editor):
+def test_an_editor_that_cannot_be_used_is_a_sentence(folder, monkeypatch, editor, why):
     monkeypatch.setenv("EDITOR", editor)
 
     with (
-        pytest.raises(UsageError, match=r"the editor could not be used .*; set EDITOR"),
+        pytest.raises(UsageError) as refused,
+        edited("what was there", what="conclusion"),
+    ):
+        raise AssertionError("there is no text")
+
+    assert str(refused.value) == (
+        f"the editor could not be used ({why}); set EDITOR to one that is installed"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_an_editor_that_is_left_with_an_error_changes_nothing(folder, monkeypatch):
+    use_editor(monkeypatch, "raise SystemExit(3)")
+
+    with (
+        pytest.raises(UsageError, match=r"^the editor ended with 3, so nothing was changed$"),
         edited("what was there", what="conclusion"),
     ):
         raise AssertionError("there is no text")
@@ -94,6 +113,11 @@ def test_a_text_that_is_given_twice_or_cannot_be_read_is_refused(tmp_path):
 
     with pytest.raises(UsageError, match="give --text or --file, not both"):
         given_text("as it is", tmp_path / "none", what="text", options=OPTIONS)
-    for name in ("none", "latin", ""):
-        with pytest.raises(UsageError, match=r"the conclusion in .* cannot be read"):
+    for name, why in (
+        ("none", "No such file or directory"),
+        ("", "Is a directory"),
+        ("latin", "it is not text in UTF-8; save it as such"),
+    ):
+        with pytest.raises(UsageError) as refused:
             given_text(None, tmp_path / name, what="conclusion", options=OPTIONS)
+        assert str(refused.value) == f"the conclusion in {tmp_path / name} cannot be read ({why})"

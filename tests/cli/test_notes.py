@@ -211,7 +211,7 @@ def test_an_editor_that_fails_is_one_sentence(in_a_terminal, run):
     code, said = in_a_terminal("conclude", "last", editor="exit 3")
 
     assert code == 2
-    assert "the editor could not be used" in said
+    assert "the editor ended with 3, so nothing was changed" in said
     assert "Traceback" not in said
 
 

@@ -35,7 +35,7 @@ def test_a_test_notice_is_sent_everywhere_and_each_answer_said(command, config_f
         "not answer; check host and port",
         f"notice delivered to json://127.0.0.1:{receiver.port}",
     ]
-    assert outcome.err == ""
+    assert outcome.err == "asking 3 services\n"
     assert receiver.titles() == ["RLmaster: a test"] * 2
 
 
@@ -47,6 +47,7 @@ def test_where_everything_arrives_all_is_well(command, config_file, receiver):
 
     assert outcome.code == 0
     assert outcome.err == (
+        "asking 1 service\n"
         f"others may read {config_file}, which holds push addresses; run `chmod 600` on it\n"
     )
 

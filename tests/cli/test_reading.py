@@ -48,10 +48,13 @@ def test_experiments_are_described_and_a_broken_one_spoils_nothing(command, proj
 def test_experiments_are_one_line_each_for_a_person(command, project):
     (project / "experiments" / "broken.py").write_text("x = (\n")
 
-    assert command("experiments").out.splitlines() == [
+    outcome = command("experiments")
+
+    assert outcome.out.splitlines() == [
         "broken: broken.py, line 1: '(' was never closed in `x = (`",
         "tiny: Pong: a tiny autoencoder.",
     ]
+    assert outcome.err.splitlines() == ["reading broken.py", "reading tiny.py"]
 
 
 def test_hosts_are_measured(command):
@@ -63,6 +66,12 @@ def test_hosts_are_measured(command):
     assert command("hosts").out.startswith("local: ")
 
 
+def test_a_drained_queue_is_said_of_its_computer(command, own_locks):
+    command("queue", "drain")
+
+    assert "drained: nothing is started until `rlmaster queue open`" in command("hosts").out
+
+
 def test_a_report_is_made_again(command, with_run):
     shutil.rmtree(with_run.report)
     shutil.rmtree(with_run.plots, ignore_errors=True)
@@ -72,6 +81,7 @@ def test_a_report_is_made_again(command, with_run):
     answer = json.loads(outcome.out)
     assert outcome.code == 0
     assert set(answer) == {"tex", "pdf", "note"}
+    assert outcome.err == "making the report\n"
     assert Path(answer["tex"]).is_file()
     assert answer["pdf"] is None or Path(answer["pdf"]).is_file()
     assert with_run.status().state is State.COMPLETED
@@ -133,7 +143,7 @@ def test_frames_writes_a_picture_of_a_game(rlmaster):
     done = rlmaster("frames", "Breakout", "--out", "strip.png", "--steps", "9", "--count", "2")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "strip.png\n"
+    assert (done.stdout, done.stderr) == ("strip.png\n", "playing breakout\n")
     assert (rlmaster.project / "strip.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -74,6 +74,16 @@ def test_an_episode_that_is_not_there_is_one_sentence_and_exit_code_2(run, rlmas
     )
 
 
+def test_a_checkpoint_that_is_not_there_is_one_sentence_and_exit_code_2(run, rlmaster):
+    done = rlmaster("render", "last", "--checkpoint", "update-7")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"run {run.short_id} has no checkpoint 'update-7'; there are: "
+        f"{', '.join(path.name for path in run.checkpoint_folders())}\n"
+    )
+
+
 def test_a_run_without_frames_is_one_sentence_and_exit_code_1(run, rlmaster):
     shutil.rmtree(run.replay)
 

@@ -53,7 +53,8 @@ def test_a_run_is_listed(command, runs, finished_run):
         "attempt": 1,
         "game": "pong",
         "embedder": "Autoencoder",
-        "progress": 1.0,
+        "phase": "rendering",
+        "progress": None,
         "metric": result["metric"],
         "value": result["value"],
         "standing": "too few earlier runs to compare with (0 of 3)",
@@ -136,9 +137,26 @@ def test_the_host_is_shown_where_there_are_several(command, runs):
 def test_how_much_is_done_is_shown_of_a_run_under_way(command, runs):
     run = make_run(runs)
     set_state(run, State.RUNNING, host="elsewhere")
-    run.write_progress(Progress(step=42, total=100))
+    run.write_progress(Progress("training", step=42, total=100))
 
     assert "running 42%" in command("runs").out
+    (row,) = json.loads(command("runs", "--json").out)["runs"]
+    assert (row["phase"], row["progress"]) == ("training", 0.42)
+
+
+def test_the_share_of_another_phase_is_not_taken_for_that_of_the_run(command, runs):
+    run = make_run(runs)
+    run.write_progress(Progress("collecting", step=99, total=100))
+    set_state(run, State.RUNNING, host="elsewhere")
+
+    out = command("runs").out
+    assert "running collecting  pong" in out
+    assert "%" not in out
+    (row,) = json.loads(command("runs", "--json").out)["runs"]
+    assert (row["phase"], row["progress"]) == ("collecting", None)
+
+    set_state(run, State.QUEUED, host="elsewhere")  # a phase is not what a run does that waits
+    assert "queued  pong" in command("runs").out
 
 
 def test_at_a_terminal_there_are_colours_and_as_many_runs_as_fit(rlmaster, runs):

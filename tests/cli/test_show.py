@@ -1,5 +1,7 @@
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from made_runs import complete, make_run, set_state
@@ -9,6 +11,7 @@ from rlmaster.events import append_event, event
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import boot_id
 from rlmaster.run_status import State
+from rlmaster.trash import delete
 
 
 @pytest.fixture
@@ -85,6 +88,34 @@ def test_a_page_shows_what_is_known(command, rich_run):
     assert page["files"] == ["report source: report/report.tex", "log: log.txt"]
     assert page["next"][0] == f"rlmaster resume {rich_run.short_id}"
     assert page["folder"] == [str(rich_run.path)]
+
+
+def test_what_has_just_happened_is_not_now_ago(command, runs):
+    run = make_run(runs)
+    now = datetime.now(UTC) + timedelta(minutes=1)  # the same, and not overtaken by a slow computer
+    append_event(run.worker_events, replace(event("note", "hello"), time=now.isoformat()))
+
+    set_state(run, State.STOPPED, since=now.isoformat())
+    page = sections(command("show").out)
+    assert page["state"][0].startswith("stopped just now, made ")
+    assert page["events"] == ["just now, note: hello"]
+
+    set_state(run, State.RUNNING, since=now.isoformat(), host="elsewhere")
+    assert sections(command("show").out)["state"][0].startswith("running, made ")
+
+
+def test_a_run_in_the_trash_is_said_to_be_there(command, runs, own_locks):
+    kept, gone = make_run(runs), complete(make_run(runs), 0.5)
+    delete(gone)
+
+    outcome = command("show", gone.short_id)
+
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"no run is called '{gone.short_id}'; the newest is {kept.short_id}; {gone.short_id} is in "
+        f"the trash: `rlmaster restore {gone.short_id}` brings it back\n"
+    )
+    assert "trash" not in command("show", "zzz").err
 
 
 def test_the_same_as_json(command, rich_run):

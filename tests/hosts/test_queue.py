@@ -1,3 +1,4 @@
+import json
 import stat
 import time
 from dataclasses import replace
@@ -91,13 +92,42 @@ def test_whatever_else_lies_there_is_no_ticket(queue):
     assert order(queue) == ["a"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"run_id": "a"}', '{"unknown": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_a_damaged_ticket_is_seen_but_not_believed(queue, content):
     put(queue, "a")
     (waiting,) = queue.waiting()
     waiting.path.write_text(content)
     assert order(queue) == ["a"]
     assert waiting.ticket() is None
+    assert waiting.is_damaged
+
+
+def test_a_ticket_of_another_version_is_read_as_far_as_it_can_be(queue):
+    put(queue, "a")
+    (waiting,) = queue.waiting()
+    known = json.loads(waiting.path.read_text())
+    waiting.path.write_text(json.dumps({**known, "of_a_later_version": 1}))
+    assert waiting.ticket() == replace(TICKET, run_id="a")
+    waiting.path.write_text(json.dumps({"run_id": "a"}))
+    assert waiting.ticket() is None
+    assert not waiting.is_damaged
+
+
+def test_the_slots_that_there_are_can_be_looked_up(queue):
+    assert queue.slots() == []
+    put(queue, "a")
+    queue.write_slots(["cpu:0", "cpu:1"])
+    assert queue.slots() == ["cpu:0", "cpu:1"]
+
+
+def test_without_a_home_the_sentence_says_what_to_set(monkeypatch):
+    def nobody() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setattr(queue_module.Path, "home", nobody)
+    with pytest.raises(HostError, match=r"no home folder .* set XDG_STATE_HOME"):
+        Queue.here()
 
 
 def test_a_drained_queue_says_so_until_it_is_opened(queue):

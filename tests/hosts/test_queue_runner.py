@@ -8,6 +8,7 @@ import pytest
 from quick_training import end, is_training, make_quick, times_started, words
 from waiting import wait_until
 
+from rlmaster.errors import HostError
 from rlmaster.follower import Follower
 from rlmaster.hosts import queue_runner as module
 from rlmaster.hosts.queue import Queue
@@ -15,7 +16,7 @@ from rlmaster.hosts.queue_runner import QueueRunner
 from rlmaster.hosts.slots import SlotRules
 from rlmaster.lifecycle import enqueue, look_after, wake_queue_runner
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_lock import boot_id
+from rlmaster.run_lock import RunLock, boot_id
 from rlmaster.run_status import FINAL_STATES, State
 
 pytestmark = pytest.mark.usefixtures("same_environment")
@@ -134,13 +135,57 @@ def test_a_worker_that_cannot_start_fails_its_run_and_holds_nobody_up(queued):
     end(next_one)
 
 
-def test_a_worker_that_says_nothing_is_given_up(queued, monkeypatch):
-    monkeypatch.setattr(module, "START_DEADLINE_S", 0.2)
-    run = queued("true")
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("#!/bin/sh\n", "it ended without a word"), ("#!/bin/sh\nexec sleep 60\n", "nothing for 1 s")],
+)
+def test_a_worker_that_says_nothing_is_given_up(queued, monkeypatch, tmp_path, program, words):
+    monkeypatch.setattr(module, "START_DEADLINE_S", 1.0)
+    python = tmp_path / "python"
+    python.write_text(program)
+    python.chmod(0o755)
+    run = queued(str(python))
     queue_runner = QueueRunner(Queue.here())
     wait_until(lambda: queue_runner.step() or ended(run))
-    assert "it said nothing" in run.status().reason
+    assert words in run.status().reason
     assert Queue.here().waiting() == []
+
+
+def test_a_warning_of_a_slow_start_is_no_last_word(queued, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "a warning" >&2\nsleep 1\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    run = queued(str(python))
+    wake_queue_runner()
+    words(run)
+    assert times_started(run) == 1
+    end(run)
+
+
+def test_a_shortage_costs_time_and_no_run(queued, monkeypatch):
+    runs = [queued() for _ in range(3)]
+    queue_runner = QueueRunner(Queue.here())
+    monkeypatch.setattr(module, "SHORTAGE_S", 0.3)
+
+    def no_more_processes(*_: object, **__: object) -> None:
+        raise HostError("no process can be started here: Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "start_worker", no_more_processes)
+        queue_runner.step()
+    assert [run.status().state for run in runs] == [State.QUEUED] * 3
+    wait_until(lambda: queue_runner.step() or is_training(runs[0]))
+    for run in runs:
+        end(run)
+
+
+def test_a_ticket_that_is_ahead_of_its_status_is_not_thrown_away(queued):
+    run = queued()
+    run.write_status(run.status().enter(State.STOPPED))
+    with RunLock(run.id) as lock:  # whoever resumes it holds it, and has written the ticket first
+        assert lock.take()
+        QueueRunner(Queue.here()).step()
+        assert Queue.here().find(run.id)
 
 
 def test_tickets_that_mean_nothing_are_thrown_away(queued):

@@ -50,7 +50,7 @@ def test_reasons_are_sentences_a_person_can_weigh():
     )
     busy = replace(IDLE, utilisation=0.9, cores=1, gpus=(FREE_GPU, TAKEN_GPU))
     assert reason(busy) == (
-        "no runs, but busy: 1 core 90% busy, load 0.3, 22 GB of memory free, "
+        "no runs, but others compute: 1 core 90% busy, load 0.3, 22 GB of memory free, "
         "80 GB of disk space free, 1 of 2 GPUs free (NVIDIA H200, 149 GB)"
     )
     running = replace(IDLE, runs=("x",), gpus=(TAKEN_GPU,))
@@ -58,6 +58,25 @@ def test_reasons_are_sentences_a_person_can_weigh():
     assert reason(running).endswith(", 1 GPU in use")
     assert reason(None, unreachable="timed out") == "timed out"
     assert reason(None) == "it did not answer"
+
+
+def test_a_host_without_runs_is_called_what_was_measured_of_it():
+    assert reason(replace(IDLE, load=1.2)).startswith(
+        "no runs, but busy within the last minute: 2 cores 4% busy, load 1.2, "
+    )
+    assert reason(replace(IDLE, load=1.2, utilisation=None)).startswith(
+        "no runs, but busy within the last minute: 2 cores, load 1.2, "
+    )
+    assert reason(replace(IDLE, load=None, utilisation=0.9)).startswith(
+        "no runs, but others compute: 2 cores 90% busy, load unknown, "
+    )
+
+
+def test_a_host_whose_queue_is_drained_says_so_and_how_it_is_opened():
+    drained = "drained: nothing is started until `rlmaster queue open`; "
+    assert reason(IDLE, drained=True).startswith(f"{drained}idle: 2 cores")
+    running = replace(IDLE, runs=("x",))
+    assert reason(running, drained=True).startswith(f"{drained}1 of 1 slot taken, 0 waiting: ")
 
 
 def test_notes_of_the_inventory_stand_beside_what_was_measured():

@@ -33,6 +33,8 @@ def test_a_row_holds_what_is_known_of_a_run(tmp_path):
     )
     assert (row.game, row.embedder) == ("pong", "Autoencoder")
     assert (row.phase, row.step, row.total, row.share) == ("training", 100, 100, 1.0)
+    assert row.trained_share == 1.0
+    assert row._replace(phase="rendering").trained_share is None
     assert (row.metric, row.value, row.before, row.best) == ("held_out/error", 0.25, 0.5, 0.25)
     assert (row.rationale, row.conclusion) == ("why", "learned")
     assert row.standing == "best so far of 4 comparable runs"
