@@ -244,9 +244,8 @@ def await_start(run: RunFolder, host: str, say: Say) -> RunFolder:
         time.sleep(POLL_S)
     if status.state is State.FAILED and not status.lock:  # no worker ever had it
         raise LaunchError(f"{status.reason}; {run.log_file} has the rest")
-    say(f"the worker runs on {host}")
-    if command := attach_command(run.path):
-        say(f"{command} shows its terminal")
+    command = attach_command(run.path)
+    say(f"the worker runs on {host}" + (f"\n{command} shows its terminal" if command else ""))
     return run
 
 

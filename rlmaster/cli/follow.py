@@ -88,12 +88,7 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
                 say("making the report")
             ending = finish(run, runs, anew=False)
     except KeyboardInterrupt:
-        if quiet:
-            return INTERRUPTED
-        _leave_to_another(run)
-        with suppress(OSError):  # the terminal may be gone
-            say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
-        return INTERRUPTED
+        return INTERRUPTED if quiet else stop_watching(run)
     announcer.tell_ending(status)
     _sum_up(run, status, ending)
     for delivery in announcer.close():
@@ -101,13 +96,16 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
     return 0 if status.state is State.COMPLETED else 1
 
 
-def _leave_to_another(run: "RunFolder") -> None:
-    """See to it that somebody follows a live run; that of one that waits comes with its worker."""
+def stop_watching(run: "RunFolder") -> int:
+    """Leave a run to a follower that shows nothing, say that it goes on, return the exit code."""
     from rlmaster.hosts.local import start_follower
     from rlmaster.run_status import WAITING_STATES
 
-    if run.status().state not in WAITING_STATES:
+    if run.status().state not in WAITING_STATES:  # one that waits gets its follower as it starts
         start_follower(run.path)
+    with suppress(OSError):  # the terminal may be gone
+        say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")
+    return INTERRUPTED
 
 
 @contextmanager

@@ -105,14 +105,16 @@ def go_on(run: "RunFolder", *, follow: bool | None, as_json: bool) -> int:
         follow: Whether to watch it until it ends; None where a terminal is there to show it.
         as_json: Whether to print one JSON object at the end.
     """
-    from rlmaster.cli.follow import follow_to_the_end
+    from rlmaster.cli.follow import follow_to_the_end, stop_watching
 
-    follow = sys.stderr.isatty() if follow is None else follow
     code = 0
-    if follow:
-        code = follow_to_the_end(run, run.path.parent.parent, quiet=False)
-    else:
-        say(f"rlmaster follow {run.short_id} shows how it goes")
+    try:
+        if sys.stderr.isatty() if follow is None else follow:
+            code = follow_to_the_end(run, run.path.parent.parent, quiet=False)
+        else:
+            say(f"rlmaster follow {run.short_id} shows how it goes")
+    except KeyboardInterrupt:  # before the watching had begun
+        code = stop_watching(run)
     if as_json:
         answer_json(_described(run))
     return code

@@ -12,15 +12,20 @@ from rlmaster.hosts.queue import Queue, Ticket
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import State
 
-QUEUED = datetime.now(UTC) - timedelta(minutes=3, seconds=20)
+
+@pytest.fixture
+def queued() -> str:
+    """A bit more than three minutes ago."""
+    moment = datetime.now(UTC) - timedelta(minutes=3, seconds=20)
+    return moment.isoformat(timespec="milliseconds")
 
 
 @pytest.fixture
-def waiting(project, own_locks) -> list[RunFolder]:
+def waiting(project, own_locks, queued) -> list[RunFolder]:
     """Two runs that wait in a drained queue, the next one first."""
     runs = [make_run(project / "runs") for _ in range(2)]
     Queue.here().drain()
-    ticket = Ticket("", "", 1, "python3", "/code", 1, {}, QUEUED.isoformat(timespec="milliseconds"))
+    ticket = Ticket("", "", 1, "python3", "/code", 1, {}, queued)
     for run in runs:
         set_state(run, State.QUEUED, attempt=1)
         Queue.here().put(replace(ticket, run_id=run.id, run_folder=str(run.path)))
@@ -50,12 +55,12 @@ def test_a_wait_is_told_in_the_unit_that_suits_it(command, waiting, minutes, wor
     assert re.search(f"waits for {words}$", command("queue").out.splitlines()[1])
 
 
-def test_a_program_reads_since_when_a_run_waits(command, waiting):
+def test_a_program_reads_since_when_a_run_waits(command, waiting, queued):
     Queue.here().waiting()[1].path.write_text("{")
 
     rows = json.loads(command("queue", "--json").out)["waiting"]
 
-    assert [row["queued"] for row in rows] == [QUEUED.isoformat(timespec="milliseconds"), None]
+    assert [row["queued"] for row in rows] == [queued, None]
     assert len(command("queue").out.splitlines()) == 3
 
 
