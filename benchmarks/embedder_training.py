@@ -66,7 +66,9 @@ def _measure(
 ) -> tuple[list[float], list[float]]:
     # The parts of a training, without its evaluations, checkpoints and pictures.
     training = EmbedderTraining(experiment, run, recording)
-    frames = FrameCollection(experiment, run, recording, training.device, recording.advance)
+    frames = FrameCollection(
+        experiment, run, recording, training.device, recording.advance, learned_from=False
+    )
     store = frames.complete()
     train, _ = store.split_episodes(0.1, seed=1)
     indices = store.frame_indices(train)

@@ -2,8 +2,8 @@
 
 Trains a tiny experiment twice: once in one go, once with training killed by SIGKILL at random
 moments and resumed each time. Prints when it was killed and whether weights, replay, checkpoint
-state and curves are equal bit by bit. Then prints which share of the time the loop of a real
-experiment would wait for its state to be copied, at one checkpoint every 300 s.
+state, best, result, events and curves are equal bit by bit. Then prints which share of the time the
+loop of a real experiment would wait for its state to be copied, at one checkpoint every 300 s.
 
     .venv/bin/python benchmarks/resume.py
 """
@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlmaster.durable_files import read_json
 from rlmaster.embedders.base import FrameBatch, build_embedder
+from rlmaster.events import read_events
 from rlmaster.experiment import (
     Atari,
     Autoencoder,
@@ -38,6 +40,7 @@ from rlmaster.experiment import (
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import (
+    BEST_POINTER,
     capture,
     find_checkpoint,
     read_checkpoint,
@@ -195,15 +198,34 @@ def _announced(function: Callable[..., Any], before: str, after: str = "") -> Ca
 
 def _differences(first: RunFolder, second: RunFolder) -> Iterator[str]:
     """Yield what is not equal bit by bit."""
-    files = [
-        {path.name: path.read_bytes() for path in run.replay.iterdir()} for run in (first, second)
-    ]
-    if files[0] != files[1]:
-        yield "replay"
+    for name, of in (
+        ("replay", lambda run: {path.name: path.read_bytes() for path in run.replay.iterdir()}),
+        ("which is the best", lambda run: read_json(run.checkpoints / BEST_POINTER)),
+        ("result", lambda run: run.progress().result),
+        ("events", _events),
+    ):
+        if of(first) != of(second):
+            yield name
+    yield from _different_parts(first, second)
+    yield from _different_curves(first, second)
+
+
+def _events(run: RunFolder) -> set[tuple[str, int]]:
+    """Return kind and step of what happened in a run, but for what only a cut brings about."""
+    happened = read_events(run.training_events)[0]
+    return {(event.kind, event.step) for event in happened if event.kind != "resumed"}
+
+
+def _different_parts(first: RunFolder, second: RunFolder) -> Iterator[str]:
     newest = [read_checkpoint(find_checkpoint(run.checkpoints)) for run in (first, second)]
+    for checkpoint in newest:
+        del checkpoint.counters["run"]  # which wrote it
     for part in ("networks", "state", "counters"):
         if not _same(getattr(newest[0], part), getattr(newest[1], part)):
             yield part
+
+
+def _different_curves(first: RunFolder, second: RunFolder) -> Iterator[str]:
     curves = [read_scalars(run.tensorboard) for run in (first, second)]
     if set(curves[0]) != set(curves[1]):
         yield "which curves there are"

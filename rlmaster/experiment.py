@@ -16,7 +16,11 @@ NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording"})
 
 @cache
 def atari_games() -> tuple[str, ...]:
-    """Return the games that ale-py carries, as its ROM names (`ms_pacman`)."""
+    """Return the games that ale-py carries and can play, as its ROM names (`ms_pacman`).
+
+    That leaves out combat, joust, maze_craze and warlords, which it knows for two players only: to
+    load one of these for a single player ends the process.
+    """
     return tuple(resources.files("rlmaster").joinpath("data/atari_games.txt").read_text().split())
 
 

@@ -71,14 +71,15 @@ class LoadedRun:
 
         Raises:
             RunFolderError: If there is no such checkpoint, or it is damaged.
+            TrainingError: If it is of other networks than the configuration describes.
         """
-        from rlmaster.embedders.base import build_embedder
+        from rlmaster.embedders.base import build_embedder, load_networks
         from rlmaster.training.checkpoint import find_checkpoint, read_networks
 
         weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
         _make_importable(self.folder)  # again, since another run's code may be in front by now
         embedder = build_embedder(self.experiment)
-        embedder.load_state_dict(weights)
+        load_networks(embedder, weights)
         return embedder.eval()
 
 

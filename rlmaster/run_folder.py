@@ -39,7 +39,7 @@ class Progress:
     """How far training is, for people who watch."""
 
     phase: str = ""
-    """What is being done: collecting, restoring, compiling, training, rendering."""
+    """What is being done: restoring, collecting, preparing, compiling, training, rendering."""
     step: int = 0
     total: int = 0
     axis: str = "updates"

@@ -19,6 +19,8 @@ USUAL_INTERVALS = 10
 """A stall lasts as many of the usual intervals, if that is longer."""
 INTERVALS_KEPT = 20
 """The usual interval is the median of so many."""
+UNCOUNTED = ("preparing", "compiling")
+"""Phases that may take long and count no steps."""
 
 GIBIBYTE = 2**30
 LEAST_FREE_BYTES = GIBIBYTE
@@ -57,7 +59,7 @@ class StallWatch:
         place = (progress.phase, progress.step)
         if place != self._seen:
             self._intervals.append(now_s - self._moved_s)
-        if place != self._seen or progress.phase == "compiling":  # which takes long and counts not
+        if place != self._seen or progress.phase in UNCOUNTED:
             self._seen, self._moved_s, self._told = place, now_s, False
             return None
         still_s = now_s - self._moved_s

@@ -103,10 +103,11 @@ def test_another_phase_at_the_same_step_is_a_move(run):
     assert run.stands(50, phase="evaluating") == []
 
 
-def test_compiling_never_stalls_and_counts_for_nothing(run):
+@pytest.mark.parametrize("phase", ["preparing", "compiling"])
+def test_what_takes_long_anyway_never_stalls_and_counts_for_nothing(run, phase):
     run.moves(30)
 
-    assert run.stands(3600, phase="compiling") == []
+    assert run.stands(3600, phase=phase) == []
     assert run.stands(60, phase="training") == []
     assert len(run.stands(5, phase="training")) == 1
 

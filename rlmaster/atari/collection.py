@@ -172,7 +172,7 @@ def collect(
     store.reserve(rows_for(steps, environments.num_environments))
     played = store.num_steps
     while played < steps:
-        if store.num_rows + 1 == store.capacity_rows:
+        if store.num_rows + 1 >= store.capacity_rows:
             store.reserve(store.capacity_rows * 5 // 4 + 1)
         actions = policy.actions(step.observation)
         environments.send(actions)

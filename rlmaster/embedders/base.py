@@ -56,7 +56,12 @@ class Keeper(Protocol):
 
 
 class BaseEmbedder(nn.Module, ABC):
-    """Turns observations into latents; subclasses say how, and what they learn from."""
+    """Turns observations into latents; subclasses say how, and what they learn from.
+
+    What changes while it learns lives in parameters, in buffers, or in torch's random generator:
+    only these survive a resume. A counter in a Python attribute, `random` and `np.random` begin
+    anew. A NaN in a parameter or a buffer ends the run.
+    """
 
     def __init__(self, latent_dim: int) -> None:
         """Keep the size of the latent, L."""
@@ -64,7 +69,11 @@ class BaseEmbedder(nn.Module, ABC):
         self.latent_dim = latent_dim
 
     def prepare(self, frames: Tensor) -> None:
-        """Look at training frames `(B, 1, H, W)`, uint8, once before the first update."""
+        """Look at training frames `(B, 1, H, W)`, uint8, once before the first update.
+
+        A resume does so again, with the weights of the very beginning, before it loads its
+        checkpoint. A buffer may be made here, a module may not: `load_networks` could not name it.
+        """
 
     @abstractmethod
     def embed(self, observation: Tensor) -> Tensor:
@@ -94,6 +103,25 @@ def build_embedder(experiment: Experiment) -> BaseEmbedder:
     except ValueError as error:
         raise TrainingError(f"embedder.builds: {error}") from error
     return module(specification)
+
+
+def load_networks(embedder: BaseEmbedder, networks: Mapping[str, Tensor]) -> None:
+    """Load a checkpoint's networks into an embedder that was built but not prepared.
+
+    Buffers that only `prepare` makes are made from the checkpoint.
+
+    Raises:
+        TrainingError: If they are of other networks.
+    """
+    try:
+        for name in sorted(networks.keys() - embedder.state_dict().keys()):
+            owner, _, buffer = name.rpartition(".")
+            embedder.get_submodule(owner).register_buffer(buffer, networks[name].clone())
+        embedder.load_state_dict(dict(networks))
+    except (AttributeError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"these weights are of other networks than {type(embedder).__name__} builds"
+        ) from error
 
 
 @contextmanager

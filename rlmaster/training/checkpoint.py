@@ -3,7 +3,8 @@
 A checkpoint is written beside, checksummed, and renamed to a name that was free; `best.json` is
 then pointed at it if it is the best. Whenever process or power end, those before are whole.
 Networks are safetensors, the rest is loaded with `weights_only=True`: a pickle is never run.
-A resume takes the newest whole one. One that is damaged is set aside under another name.
+A resume takes the newest whole one. One that is damaged is set aside under another name, and so is
+one whose weights are no numbers, from which nothing can be learned.
 """
 
 import hashlib
@@ -52,6 +53,16 @@ class Checkpoint:
     counters: dict[str, Any] = field(default_factory=dict[str, Any])
     """Everything else that decides how training goes on, as JSON data."""
 
+    @property
+    def run_id(self) -> str:
+        """The run that wrote it, which is another one where a branch begins; empty if unknown."""
+        return str(self.counters.get("run", ""))
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether no weight is NaN; an infinity may be meant, as in the buffer of a mask."""
+        return not any(bool(value.isnan().any()) for value in self.networks.values())
+
 
 def capture(
     step: int,
@@ -99,8 +110,15 @@ def write_best(folder: Path, checkpoint: Checkpoint) -> Path:
     write_json(folder / BEST_POINTER, {"checkpoint": path.name}, durable=True)
     for old in folder.glob("best-*"):
         if old.name not in (path.name, before):
-            shutil.rmtree(old)
+            _remove(old)
     return path
+
+
+def point_to_best(folder: Path, step: int) -> None:
+    """Point at the whole best checkpoint of a step, if a kill came just before that was done."""
+    of_step = [path for path in _whole(folder) if path.match("best-*") and step_of(path) == step]
+    if of_step and _best_name(folder) not in {path.name for path in of_step}:
+        write_json(folder / BEST_POINTER, {"checkpoint": of_step[-1].name}, durable=True)
 
 
 def _write(folder: Path, checkpoint: Checkpoint, name: str) -> Path:
@@ -141,8 +159,7 @@ def _write_durably(path: Path, content: bytes) -> None:
 def thin(folder: Path, milestones: Container[int]) -> None:
     """Delete the checkpoints that only a resume needs, but for the newest two of these.
 
-    Those of milestones stay, and the best, which has a name of its own. One that is being deleted
-    is out of sight first, so nobody ever finds half of one.
+    Those of milestones stay, and the best, which has a name of its own.
 
     Args:
         folder: The run's `checkpoints`.
@@ -151,19 +168,27 @@ def thin(folder: Path, milestones: Container[int]) -> None:
     known = list_checkpoints(folder)
     for_resume = [path for path in known if step_of(path) not in milestones]
     for path in for_resume[:-KEPT_FOR_RESUME]:
-        shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{path.name}")))
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Delete a checkpoint that is out of sight first, so nobody ever finds half of one."""
+    shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{path.name}")))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints that are named by their step, oldest first, without the best."""
-    return [path for path in _all_checkpoints(folder) if path.name.startswith("update-")]
+    return [path for path in _whole(folder) if path.name.startswith("update-")]
 
 
-def _all_checkpoints(folder: Path) -> list[Path]:
-    """Return the best ones too, before those of their step."""
+def _whole(folder: Path) -> list[Path]:
+    return [path for path in _named(folder) if (path / MANIFEST).is_file()]
+
+
+def _named(folder: Path) -> list[Path]:
+    """Return what is called a checkpoint, the best ones too, before those of their step."""
     named = [path for path in folder.glob("*-*") if NAME.fullmatch(path.name)]
-    whole = [path for path in named if (path / MANIFEST).is_file()]
-    return sorted(whole, key=lambda path: (step_of(path), path.name))
+    return sorted(named, key=lambda path: (step_of(path), path.name))
 
 
 def step_of(path: Path) -> int:
@@ -212,7 +237,7 @@ def read_newest_whole(
     Raises:
         TrainingError: If the newest whole one cannot be used here.
     """
-    for path in reversed(_all_checkpoints(folder)):
+    for path in reversed(_named(folder)):
         try:
             return read_checkpoint(path)
         except RunFolderError as error:
@@ -225,12 +250,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Return all that training needs to go on.
 
     Raises:
-        RunFolderError: If it is missing, or is not what was written.
+        RunFolderError: If it is missing, is not what was written, or its weights are no numbers.
         TrainingError: If this version of torch or of RLmaster cannot use it.
     """
     networks, state = read_networks(path), read_state(path)
     counters = json.loads(state.pop("counters"))
-    return Checkpoint(counters["updates"], networks, state, counters)
+    checkpoint = Checkpoint(counters["updates"], networks, state, counters)
+    if not checkpoint.holds_numbers:
+        raise RunFolderError(f"the weights in {path} are not numbers")
+    return checkpoint
 
 
 def read_networks(path: Path) -> dict[str, Tensor]:

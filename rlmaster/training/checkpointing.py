@@ -6,7 +6,9 @@ from pathlib import Path
 
 from rlmaster.experiment import Experiment
 from rlmaster.training.checkpoint import (
+    Checkpoint,
     list_checkpoints,
+    point_to_best,
     step_of,
     thin,
     write_best,
@@ -41,37 +43,62 @@ class Checkpointing:
         self._milestones = evenly_spaced(experiment.training.updates, keep.checkpoints)
         self._every_s = keep.checkpoint_every_s
         self._due_at_s = time.monotonic() + self._every_s
+        self._waiting_best: dict[int, Checkpoint] = {}
 
-    def keep_restored(self, step: int) -> None:
-        """Keep the state that a resume found in the best checkpoint under its step as well."""
-        if step not in map(step_of, list_checkpoints(self._folder)):
-            self.keep(step)
+    def keep_restored(self, step: int, *, is_best: bool) -> None:
+        """Keep the state that was just restored, where what is on disk does not say all of it.
+
+        A resume may have found it in the best checkpoint only, or the best one without its pointer.
+
+        Args:
+            step: The update that the learner was brought back to.
+            is_best: Whether it is the best by what the learner knows, and was not kept as that.
+        """
+        due = step not in map(step_of, list_checkpoints(self._folder))
+        if due or is_best:
+            self.keep(step, due=due, is_best=is_best)
+        if not is_best:
+            point_to_best(self._folder, self._learner.results.best_step)
 
     def is_due(self, step: int) -> bool:
         """Tell whether a checkpoint shall be kept now."""
         return step in self._milestones or time.monotonic() >= self._due_at_s
 
-    def keep(self, step: int) -> None:
-        """Keep the state, so that a resume can go on from it."""
+    def keep(self, step: int, *, due: bool = True, is_best: bool = False) -> None:
+        """Keep the state, which is copied once.
+
+        Args:
+            step: The update it is of.
+            due: Whether a resume shall be able to go on from it.
+            is_best: Whether it is the best so far.
+        """
         start_s = time.monotonic()
         checkpoint = self._learner.capture(step)
         stalled_s = time.monotonic() - start_s
+        if checkpoint is not None and is_best:
+            self._write_best_later(checkpoint)
+        if checkpoint is not None and due:
+            self._write_later(checkpoint, stalled_s)
+
+    def _write_later(self, checkpoint: Checkpoint, stalled_s: float) -> None:
         self._due_at_s = math.inf  # until this one is written, so that none queue up
 
         def write() -> None:
-            if checkpoint is not None and self._learner.complete(checkpoint):
+            if self._learner.complete(checkpoint):
                 write_checkpoint(self._folder, checkpoint)
                 thin(self._folder, self._milestones)
             self._due_at_s = time.monotonic() + max(self._every_s, stalled_s / STALL_SHARE)
 
         self._recording.after_all(write)
 
-    def keep_best(self, step: int) -> None:
-        """Keep the state as the best so far."""
-        checkpoint = self._learner.capture(step)
+    def _write_best_later(self, checkpoint: Checkpoint) -> None:
+        """Write it in turn, unless a better one comes before the disk is ready for it."""
+        step = checkpoint.step
+        self._waiting_best = {step: checkpoint}  # the only reference, so that none queue up
 
         def write() -> None:
-            if checkpoint is not None and self._learner.complete(checkpoint):
-                write_best(self._folder, checkpoint)
+            best = self._waiting_best.pop(step, None)
+            if best is not None and self._learner.complete(best):
+                write_best(self._folder, best)
 
         self._recording.after_all(write)

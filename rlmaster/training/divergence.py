@@ -25,7 +25,7 @@ class DivergenceWatch:
         self._patience_points = math.ceil(PATIENCE_UPDATES / updates_per_point)
         self._usual: deque[float] = deque(maxlen=REMEMBERED_POINTS)
         self._high_points = 0
-        self._not_a_number_at: int | None = None
+        self._no_number = ""
 
     def observe(self, step: int, loss: Tensor) -> None:
         """Look at a point in the background, where waiting for its value costs nothing."""
@@ -34,9 +34,7 @@ class DivergenceWatch:
     def judge(self, step: int, loss: float) -> None:
         """Look at a point of the curve."""
         if not math.isfinite(loss):
-            if self._not_a_number_at is None:
-                self._recording.event("diverged", f"the loss is {loss} at update {step}", step)
-            self._not_a_number_at = step
+            self.report_no_number("the loss is not a number", step)
             return
         high = bool(self._usual) and loss > FACTOR * statistics.median(self._usual)
         self._high_points = self._high_points + 1 if high else 0
@@ -46,10 +44,16 @@ class DivergenceWatch:
         if not high:
             self._usual.append(loss)
 
+    def report_no_number(self, what: str, step: int) -> None:
+        """Let the run end for something that is no number any more, said in a clause."""
+        if not self._no_number:
+            self._no_number = f"{what} at update {step}"
+            self._recording.event("diverged", self._no_number, step)
+
     @property
-    def is_a_number(self) -> bool:
-        """Whether every loss that was judged so far has been a number."""
-        return self._not_a_number_at is None
+    def sees_numbers(self) -> bool:
+        """Whether all that was looked at so far has been a number."""
+        return not self._no_number
 
     def state(self) -> dict[str, Any]:
         """Return as JSON data what was seen of a curve whose points have all been numbers."""
@@ -61,13 +65,13 @@ class DivergenceWatch:
         self._high_points = int(state["high_points"])
 
     def check(self) -> None:
-        """End the run where the loss has stopped being a number.
+        """End the run where the loss, or a weight, has stopped being a number.
 
         Raises:
             TrainingError: With what to change.
         """
-        if self._not_a_number_at is not None:
+        if self._no_number:
             raise TrainingError(
-                f"the loss is not a number at update {self._not_a_number_at}; a smaller "
-                "training.learning_rate or training.precision=float32 usually helps"
+                f"{self._no_number}; a smaller training.learning_rate or "
+                "training.precision=float32 usually helps"
             )

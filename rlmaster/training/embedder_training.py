@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rlmaster.embedders.base import BaseEmbedder, FrameBatch, build_embedder
 from rlmaster.errors import RunFolderError, TrainingError
@@ -59,6 +60,7 @@ class EmbedderTraining:
         self.recording = recording
         self.stop = Stop()
         self.device = best_device()
+        self._run_id = str(run.run()["id"])  # which a renamed folder keeps
         self._seeds = seeds_from(experiment.seed)
         self._batch_order = np.random.default_rng(self._seeds.batches)
 
@@ -71,19 +73,23 @@ class EmbedderTraining:
         """
         # First, so that nobody waits for frames to hear of a mistake in the embedder.
         embedder = self._build()
-        checkpoint = self._newest_checkpoint(embedder)
+        checkpoint = self._newest_checkpoint()
         frames = FrameCollection(
-            self.experiment, self.run, self.recording, self.device, self._advance
+            self.experiment,
+            self.run,
+            self.recording,
+            self.device,
+            self._advance,
+            learned_from=checkpoint is not None,
         )
         require_memory(frames.source.steps, self.device)
-        self.recording.begin(checkpoint.step + 1 if checkpoint else 0)
+        self.recording.begin(self._first_step(checkpoint))
         self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
         self._say_where_it_goes_on(checkpoint, frames.load())
         store = frames.complete()
         train, held_out = store.split_episodes(frames.source.held_out_share, self._seeds.split)
         train_indices = store.frame_indices(train)
-        torch.manual_seed(self._seeds.updates)
-        embedder.prepare(store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
+        self._prepare(embedder, store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
         measured = HeldOut(store, train_indices, store.frame_indices(held_out))
         gallery = Gallery(store, held_out, embedder)
         batches = self._batches(store, train_indices)
@@ -99,7 +105,14 @@ class EmbedderTraining:
         to_channels_last(embedder)
         return embedder
 
-    def _newest_checkpoint(self, embedder: BaseEmbedder) -> Checkpoint | None:
+    def _prepare(self, embedder: BaseEmbedder, frames: Tensor) -> None:
+        """Let the embedder look at frames, with the same weights and draws in every attempt."""
+        self.recording.phase("preparing", 1, "look")
+        torch.manual_seed(self._seeds.updates)
+        with self.stop.at_once():
+            embedder.prepare(frames)
+
+    def _newest_checkpoint(self) -> Checkpoint | None:
         """Return what updates go on from; None where they begin."""
 
         def tell(path: Path, error: RunFolderError) -> None:
@@ -108,8 +121,18 @@ class EmbedderTraining:
 
         checkpoint = read_newest_whole(self.run.checkpoints, tell)
         if checkpoint is not None:
-            require_fit(checkpoint, embedder, self.experiment.training.updates)
+            require_fit(checkpoint, self.experiment.training.updates)
         return checkpoint
+
+    def _first_step(self, checkpoint: Checkpoint | None) -> int:
+        """Return from which step on this attempt has measurements; a branch measures its start."""
+        if checkpoint is None:
+            return 0
+        return checkpoint.step + 1 if self._is_own(checkpoint) else checkpoint.step
+
+    def _is_own(self, checkpoint: Checkpoint) -> bool:
+        """Tell whether this run wrote a checkpoint, and not the one that it is a branch of."""
+        return checkpoint.run_id == self._run_id
 
     def _say_where_it_goes_on(self, checkpoint: Checkpoint | None, rows: int) -> None:
         if checkpoint is not None:
@@ -156,6 +179,7 @@ class EmbedderTraining:
             LossCurve(self.recording, training.updates, self.device),
             Results(self.recording),
             arithmetic,
+            self._run_id,
         )
 
     def _choose_arithmetic(self, embedder: BaseEmbedder, batch: FrameBatch) -> Arithmetic:
@@ -184,12 +208,11 @@ class EmbedderTraining:
         if checkpoint is None:
             learner.results.begin(measured.measure(learner.embedder))
         else:
-            learner.restore(checkpoint)
-            checkpoints.keep_restored(done)
+            self._restore(learner, checkpoint, measured, checkpoints)
         evaluate_at = evenly_spaced(training.updates, training.evaluations)
         preview_at = growing(training.updates, keep.previews)
         pace = _Pace(done)
-        self.recording.phase("training", training.updates, "updates")
+        self.recording.phase("training", training.updates, "updates", done)
         for step in self._updates(learner, batches, done):
             is_best = False
             if step in evaluate_at:
@@ -199,14 +222,28 @@ class EmbedderTraining:
                 pace.restart(step)
             if step in preview_at:
                 gallery.record(self.recording, step)
-            if is_best:
-                checkpoints.keep_best(step)
             stopping = self.stop.requested  # asked once, for a signal may come at any moment
-            if stopping or checkpoints.is_due(step):
-                checkpoints.keep(step)
+            due = stopping or checkpoints.is_due(step)
+            if due or is_best:
+                checkpoints.keep(step, due=due, is_best=is_best)
             if stopping:
                 self._end_kept(learner)
-        self.recording.flush()  # so that a film which is cut short costs no update
+        self._wait_until_kept(learner)  # so that a film which is cut short costs no update
+
+    def _restore(
+        self,
+        learner: Learner,
+        checkpoint: Checkpoint,
+        measured: HeldOut,
+        checkpoints: Checkpointing,
+    ) -> None:
+        """Bring the learner to a checkpoint; a branch's best and result are its own from there."""
+        learner.restore(checkpoint)
+        is_branch = not self._is_own(checkpoint)
+        if is_branch:
+            error = measured.measure(learner.embedder)
+            learner.results.begin_branch(checkpoint.step, error)
+        checkpoints.keep_restored(checkpoint.step, is_best=is_branch)
 
     def _updates(self, learner: Learner, batches: Iterator[FrameBatch], done: int) -> Iterator[int]:
         """Do one update after the other, and yield the number of each."""
@@ -233,9 +270,17 @@ class EmbedderTraining:
         Raises:
             StopRequested: Always, unless something else is worth saying more.
         """
+        self._wait_until_kept(learner)
+        raise StopRequested
+
+    def _wait_until_kept(self, learner: Learner) -> None:
+        """Wait for the last checkpoint, which is kept only where all in it are numbers.
+
+        Raises:
+            TrainingError: If loss or weights are not.
+        """
         self.recording.flush()
         learner.curve.watch.check()
-        raise StopRequested
 
     # ------------------------------------------------------------------------------ the film
 

@@ -32,15 +32,14 @@ class EventFile:
             first_step: What earlier attempts wrote from this step on no longer counts.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        earlier = _times(folder)
-        moment = max(int(time.time()), max(earlier, default=0) + 1)
+        moment = max(int(time.time()), max(_times(folder), default=0) + 1)
         name = f"events.out.tfevents.{moment:010d}.{socket.gethostname()}.{os.getpid()}.0"
         self._file = (folder / name).open("xb")
         self._records = RecordWriter(self._file)
         self._write(EVENT.Event(file_version=FILE_VERSION))
-        if earlier:
-            start = EVENT.SessionLog(status=EVENT.SessionLog.START)
-            self._write(EVENT.Event(step=first_step, session_log=start))
+        # In the first file too: TensorBoard takes the second of a folder for the first restart.
+        start = EVENT.SessionLog(status=EVENT.SessionLog.START)
+        self._write(EVENT.Event(step=first_step, session_log=start))
         sync_folder(folder)
 
     def add(self, summary: Any, step: int = 0) -> None:

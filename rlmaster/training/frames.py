@@ -51,6 +51,8 @@ class FrameCollection:
         recording: Recording,
         device: torch.device,
         advance: Callable[[int], None],
+        *,
+        learned_from: bool,
     ) -> None:
         """Look at nothing yet.
 
@@ -60,6 +62,7 @@ class FrameCollection:
             recording: Who writes there.
             device: Where the frames shall live.
             advance: Told how far it is; may raise StopRequested.
+            learned_from: Whether a checkpoint goes on from these frames, so that no others will do.
 
         Raises:
             TrainingError: If frames of that kind cannot be collected.
@@ -73,6 +76,7 @@ class FrameCollection:
         self._recording = recording
         self._device = device
         self._advance = advance
+        self._learned_from = learned_from
         self._kept: FrameStore | None = None
         self._sealed_rows = 0
 
@@ -143,12 +147,13 @@ class FrameCollection:
 
         Raises:
             StopRequested: If somebody asked; whole chunks are kept.
+            TrainingError: If this emulator shows other frames than a checkpoint has learned from.
         """
         if self._kept is not None and is_collected(self._kept, self.source.steps):
             return self._kept
         players, store, after = self._where_play_goes_on()
         self._sealed_rows = store.num_rows
-        self._recording.phase("collecting", self.source.steps, "steps")
+        self._recording.phase("collecting", self.source.steps, "steps", store.num_steps)
         try:
             collect(
                 players.environments,
@@ -172,6 +177,8 @@ class FrameCollection:
     def _where_play_goes_on(self) -> tuple[_Players, FrameStore, Step | None]:
         """Return who plays, the rows so far, and what followed them, if there are any."""
         players = self._players()
+        if self._kept is None or self._kept.num_rows == 0:
+            self._require_same_emulator()
         if self._kept is not None:
             after = self._play_again(players, self._kept)
             if after is not None:
@@ -184,7 +191,11 @@ class FrameCollection:
         return players, store, None
 
     def _play_again(self, players: _Players, store: FrameStore) -> Step | None:
-        """Bring the players to where the store ends; None where they do not get there."""
+        """Bring the players to where the store ends; None where they do not get there.
+
+        Raises:
+            TrainingError: If they do not, and something has been learned from the frames.
+        """
         self._recording.phase("restoring", store.num_rows, "rows")
 
         def advance(row: int, _total: int) -> None:
@@ -192,13 +203,35 @@ class FrameCollection:
 
         after = play_again(players.environments, players.policy, store, advance)
         if after is None:
-            then = (read_json(self._folder / SOURCE) or {}).get("ale_py")
-            message = (
-                f"the emulator (ale-py {version('ale-py')}, then {then}) does not show the stored "
-                "frames when their actions are played again; all are collected anew"
+            differs = (
+                f"the emulator (ale-py {version('ale-py')}, then {self._emulator_then()}) does not "
+                "show the stored frames when their actions are played again"
             )
+            if self._learned_from:
+                raise TrainingError(
+                    f"{differs}, and the newest checkpoint has learned from them; resume with the "
+                    "emulator of then, or branch from scratch"
+                )
+            message = f"{differs}; all are collected anew"
             self._recording.event("note", message, store.num_rows)
         return after
+
+    def _require_same_emulator(self) -> None:
+        """Refuse another emulator where no stored frame is left that could be compared.
+
+        Raises:
+            TrainingError: If something has been learned from the frames that are gone.
+        """
+        then, now = self._emulator_then(), version("ale-py")
+        if self._learned_from and then not in (None, now):
+            raise TrainingError(
+                f"the frames that the newest checkpoint has learned from are gone, and ale-py {now}"
+                f" may show others than ale-py {then} did; resume with that, or branch from scratch"
+            )
+
+    def _emulator_then(self) -> str | None:
+        """Return the version of ale-py that what is stored was collected with, if it is known."""
+        return (read_json(self._folder / SOURCE) or {}).get("ale_py")
 
     def _make_store(self) -> FrameStore:
         environments = self._experiment.environment.num_environments

@@ -70,6 +70,8 @@ class Learner:
     curve: LossCurve
     results: Results
     arithmetic: Arithmetic
+    run_id: str
+    """Of the run that learns, so that a branch knows its parent's checkpoints from its own."""
 
     def capture(self, step: int) -> Checkpoint | None:
         """Copy all state, but for what `complete` adds; None where the loss is no number any more.
@@ -82,6 +84,7 @@ class Learner:
             return None
         counters = {
             "version": COUNTERS_VERSION,
+            "run": self.run_id,
             "updates": step,
             "batch_order": numpy_state(self.batch_order),
             "curve": curve,
@@ -95,19 +98,33 @@ class Learner:
         """Add what only the background knows, once it has seen the curve up to the checkpoint.
 
         Returns:
-            Whether the loss was a number up to there, so that the checkpoint is worth keeping.
+            Whether the loss was a number up to there, and the weights are numbers, so that the
+            checkpoint is worth keeping.
         """
-        checkpoint.counters["divergence"] = self.curve.watch.state()
-        return self.curve.watch.is_a_number
+        watch = self.curve.watch
+        if not checkpoint.holds_numbers:
+            watch.report_no_number("the weights are not numbers", checkpoint.step)
+        checkpoint.counters["divergence"] = watch.state()
+        return watch.sees_numbers
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Bring all back to the moment of a checkpoint that fits, as `require_fit` says.
+        """Bring all back to the moment of a checkpoint, after the embedder has been prepared.
 
         The learning rate stays the experiment's: a branch may have another than its parent.
+
+        Raises:
+            TrainingError: If it is of other networks.
         """
         counters = checkpoint.counters
         learning_rate = self.optimiser.param_groups[0]["lr"]
-        self.embedder.load_state_dict(checkpoint.networks)
+        try:
+            self.embedder.load_state_dict(checkpoint.networks)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the checkpoint of update {checkpoint.step:,} is of other networks than this "
+                "run's embedder; a branch keeps what gives them their shape, such as "
+                "embedder.latent_dim, so launch a new run for others"
+            ) from error
         self.optimiser.load_state_dict(checkpoint.state["optimiser"])
         self.optimiser.param_groups[0]["lr"] = learning_rate
         self.batch_order.bit_generator.state = counters["batch_order"]
@@ -117,16 +134,15 @@ class Learner:
         restore_random_states(checkpoint.state)
 
 
-def require_fit(checkpoint: Checkpoint, embedder: BaseEmbedder, total_updates: int) -> None:
-    """Refuse a checkpoint that an experiment cannot go on from.
+def require_fit(checkpoint: Checkpoint, total_updates: int) -> None:
+    """Refuse, before anything takes long, a checkpoint that an experiment cannot go on from.
 
     Args:
         checkpoint: What shall be gone on from.
-        embedder: The experiment's networks; the checkpoint's weights are loaded into them.
         total_updates: Updates that the experiment asks for.
 
     Raises:
-        TrainingError: If it is of other networks, of another version, or of a later update.
+        TrainingError: If it is of another version, or of a later update.
     """
     which = f"the checkpoint of update {checkpoint.step:,}"
     if checkpoint.counters.get("version") != COUNTERS_VERSION:
@@ -139,10 +155,3 @@ def require_fit(checkpoint: Checkpoint, embedder: BaseEmbedder, total_updates: i
             f"{which} is beyond the {total_updates:,} updates of this run; ask for more "
             "(training.updates) or branch from an earlier checkpoint"
         )
-    try:
-        embedder.load_state_dict(checkpoint.networks)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"{which} is of other networks than this run's embedder; a branch keeps what gives "
-            "them their shape, such as embedder.latent_dim, so launch a new run for others"
-        ) from error

@@ -32,10 +32,8 @@ PROGRESS_EVERY_S = 0.5
 FAILURE_SEEN_WITHIN_S = 0.2
 RATE_MEMORY_S = 5.0
 """How long the rate of progress remembers; shorter jumps about, longer lags behind."""
-REPEATED_KINDS = frozenset({"resumed"})
+REPEATED_KINDS = frozenset({"resumed", "damaged"})
 """Events that each attempt has, however often it starts from the same step."""
-TOLD_BY_MESSAGE = frozenset({"note", "damaged"})
-"""Events of which a step may have several that say different things."""
 
 
 class Recording:
@@ -71,10 +69,17 @@ class Recording:
         if first_step == 0:
             self._submit(lambda: self._change_progress(values={}, result={}))
 
-    def phase(self, name: str, total: int, axis: str) -> None:
-        """Say what is being done from now on, and what counts its progress."""
-        self._step = 0
-        self._submit(lambda: self._begin(name, total, axis))
+    def phase(self, name: str, total: int, axis: str, done: int = 0) -> None:
+        """Say what is being done from now on, and what counts its progress.
+
+        Args:
+            name: What is being done.
+            total: How far it goes.
+            axis: What is counted: steps, updates, rows or frames.
+            done: How far earlier attempts have come.
+        """
+        self._step = done
+        self._submit(lambda: self._begin(name, total, axis, done))
 
     def advance(self, step: int) -> None:
         """Say how far the phase is; costs an assignment."""
@@ -112,12 +117,18 @@ class Recording:
         self._submit(lambda: _write_tensor(path, name, kept))
 
     def event(self, kind: str, message: str, step: int = 0, **values: float) -> None:
-        """Keep something interesting that happened, unless an earlier attempt has said so."""
+        """Keep something interesting that happened, unless an earlier attempt has said so.
+
+        What the background notices is kept at once, before all that it has yet to write.
+        """
         happened = event(kind, message, step, **values)
         if _identity(happened) in self._events and kind not in REPEATED_KINDS:
             return
         self._events.add(_identity(happened))
-        self._submit(lambda: append_event(self._run.training_events, happened))
+        if threading.current_thread() is self._thread:
+            self._append_event(happened)
+        else:
+            self._submit(lambda: self._append_event(happened))
 
     def result(self, values: Mapping[str, Any]) -> None:
         """Keep what the run came to."""
@@ -196,9 +207,9 @@ class Recording:
                 return
             work()
 
-    def _begin(self, name: str, total: int, axis: str) -> None:
+    def _begin(self, name: str, total: int, axis: str, done: int) -> None:
         self._rate = _Rate()
-        self._progress = replace(self._progress, phase=name, total=total, axis=axis, step=0)
+        self._progress = replace(self._progress, phase=name, total=total, axis=axis, step=done)
         self._report_progress()
 
     def _report_progress(self) -> None:
@@ -245,11 +256,16 @@ class Recording:
         for summary in hparams(flat, dict.fromkeys(metrics, 0.0)):
             self._event_file(self._run.tensorboard).add(summary)
 
+    def _append_event(self, happened: Event) -> None:
+        self._run.training_events.parent.mkdir(exist_ok=True)  # somebody may have removed it
+        append_event(self._run.training_events, happened)
+
     def _write_preview(self, step: int, picture: "Image") -> None:
         import numpy as np
         from torch.utils.tensorboard.summary import image
 
         path = self._run.previews / f"step-{step:09d}.png"
+        path.parent.mkdir(exist_ok=True)
         temporary = path.with_suffix(".tmp")
         picture.save(temporary, format="PNG", pnginfo=_text_chunks(picture))
         temporary.replace(path)
@@ -274,7 +290,7 @@ class _Rate:
 
 def _identity(happened: Event) -> tuple[str, int, str]:
     """Return what an event shares with itself where a resume comes by its step again."""
-    message = happened.message if happened.kind in TOLD_BY_MESSAGE else ""
+    message = happened.message if happened.kind == "note" else ""  # a step may have several
     return happened.kind, happened.step, message
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from rlmaster.durable_files import write_atomically
-from rlmaster.embedders.base import BaseEmbedder, build_embedder
+from rlmaster.embedders.base import BaseEmbedder, build_embedder, load_networks
 from rlmaster.errors import RlmasterError, RunFolderError, TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import RunFolder
@@ -55,8 +55,8 @@ def load_embedder(
     embedder = build_embedder(experiment)
     checkpoint, weights = _read_weights(run, which, on_note)
     try:
-        embedder.load_state_dict(weights)
-    except RuntimeError as error:
+        load_networks(embedder, weights)
+    except TrainingError as error:
         raise RunFolderError(
             f"{checkpoint} does not fit the networks that the run's config.json describes; one of "
             "the two was changed or copied from another run"

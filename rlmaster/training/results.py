@@ -25,7 +25,9 @@ class Results:
         self._recording = recording
         self._before = HeldOutError(math.nan, math.nan)
         self._last: list[HeldOutError] = []
-        self._best, self._best_step = math.inf, 0
+        self._best = math.inf
+        self.best_step = 0
+        """The update with the lowest error so far."""
         self._evaluations_since_best = 0
         self._step = 0
 
@@ -34,6 +36,18 @@ class Results:
         self._before, self._best = before, before.error
         self._record(0, before)
 
+    def begin_branch(self, step: int, measured: HeldOutError) -> None:
+        """Let what a parent's checkpoint restored count no more, but for the error before training.
+
+        Args:
+            step: The update that the branch begins with.
+            measured: The error there, and so the branch's first best.
+        """
+        self._step, self._last = step, [measured]
+        self._best, self.best_step, self._evaluations_since_best = measured.error, step, 0
+        self._record(step, measured)
+        self._report()
+
     def add(self, step: int, measured: HeldOutError) -> bool:
         """Keep a measurement and tell whether it is the best so far."""
         self._step = step
@@ -41,7 +55,7 @@ class Results:
         self._record(step, measured)
         is_best = measured.error < self._best
         if is_best:
-            self._best, self._best_step, self._evaluations_since_best = measured.error, step, 0
+            self._best, self.best_step, self._evaluations_since_best = measured.error, step, 0
             message = f"held-out error {measured.error:.3g}, the lowest so far"
             self._recording.event("new_best", message, step, error=measured.error)
         else:
@@ -49,7 +63,7 @@ class Results:
         if self._evaluations_since_best == PLATEAU_EVALUATIONS:
             message = (
                 f"{PLATEAU_EVALUATIONS} evaluations without a new best; the lowest held-out error "
-                f"is {self._best:.3g}, of update {self._best_step:,}"
+                f"is {self._best:.3g}, of update {self.best_step:,}"
             )
             self._recording.event("plateau", message, step, best=self._best)
         self._report()
@@ -76,7 +90,7 @@ class Results:
             "before": asdict(self._before),
             "last": [asdict(measured) for measured in self._last],
             "best": self._best,
-            "best_step": self._best_step,
+            "best_step": self.best_step,
             "evaluations_since_best": self._evaluations_since_best,
         }
 
@@ -85,7 +99,7 @@ class Results:
         self._step = state["step"]
         self._before = HeldOutError(**state["before"])
         self._last = [HeldOutError(**measured) for measured in state["last"]]
-        self._best, self._best_step = state["best"], state["best_step"]
+        self._best, self.best_step = state["best"], state["best_step"]
         self._evaluations_since_best = state["evaluations_since_best"]
         if self._last:
             self._report()

@@ -6,6 +6,8 @@ torch.compile for runs that are long enough to win its cost back. Losses reduce 
 
 import copy
 import statistics
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
 TRIAL_UPDATES = 15
 REASON_CHARACTERS = 200
-"""Of a compiler's complaint; the rest is a traceback."""
+"""Of a compiler's complaint, at most; the whole is in the log."""
 
 Update = Callable[[FrameBatch], Tensor]
 """Takes a batch, changes the weights, returns the loss without waiting for it."""
@@ -119,15 +121,30 @@ def choose_compilation(
     """
     if not needs_trial(training):
         return Compilation(training.compile == "always")
+    if failure := _why_not_compiled(next(embedder.parameters()).device):
+        return Compilation(wanted=False, failure=failure)
     plain = _seconds_per_update(embedder, training, precision, batch, compiled=False)
     try:
         fused = _seconds_per_update(embedder, training, precision, batch, compiled=True)
     except (
         Exception
     ) as error:  # a compiler may fail in any way, and the plain update has just worked
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARACTERS]
-        return Compilation(wanted=False, failure=reason)
+        sys.stderr.write(f"torch.compile failed: {error}\n")  # whole, for the log
+        return Compilation(wanted=False, failure=_first_line(error))
     return Compilation(fused < plain)
+
+
+def _why_not_compiled(device: torch.device) -> str:
+    """Return why a trial is of no use; nothing where it may be."""
+    if device.type == "cpu" and " " in torch.__file__:
+        return f"its C++ compiler is given {Path(torch.__file__).parent}, and stumbles at the space"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    """Return what a compiler complains of, without all that it shows for it."""
+    lines = f"{type(error).__name__}: {error}".strip().splitlines()
+    return textwrap.shorten(lines[0], REASON_CHARACTERS, placeholder=" ...")
 
 
 def _seconds_per_update(

@@ -144,3 +144,12 @@ def test_a_policy_that_skips_is_where_it_would_be(monkeypatch):
         first.actions(observation)
     second.skip(40, 3)
     assert np.array_equal(first.actions(observation), second.actions(observation))
+
+
+def test_a_store_that_is_full_already_grows(monkeypatch):
+    whole = collected()
+    monkeypatch.setattr(collection, "rows_for", lambda *_: 0)
+    store, again = cut_after(whole, 60), players()
+    assert store.num_rows == store.capacity_rows
+    collect(*again, store, 400, after=play_again(*again, store))
+    assert_equal(store, whole)

@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +10,7 @@ from ale_py.vector_env import AtariVectorEnv
 
 from rlmaster.atari.environment import AtariEnvironments, environment_seed, last_seedings
 from rlmaster.atari.protocols import PROTOCOLS
+from rlmaster.experiment import atari_games
 
 STICKY = PROTOCOLS["machado2018"]
 
@@ -218,3 +222,15 @@ def test_the_last_seedings_are_those_that_were_done():
     rows, times = last_seedings(starts, 60)
     assert (times + 1).tolist() == environments._times_seeded.tolist()
     assert (300 - rows).tolist() == environments._steps_since_seeding.tolist()
+
+
+def test_only_games_that_cannot_be_loaded_are_left_out():
+    roms = resources.files("ale_py").joinpath("roms").iterdir()
+    carried = {rom.name.removesuffix(".bin") for rom in roms if rom.name.endswith(".bin")}
+    left_out = carried - set(atari_games())
+    assert left_out == {"combat", "joust", "maze_craze", "warlords"}
+    for game in sorted(left_out):
+        load = f"from ale_py.vector_env import AtariVectorEnv; AtariVectorEnv({game!r}, 1)"
+        ended = subprocess.run([sys.executable, "-c", load], capture_output=True, check=False)
+        assert ended.returncode != 0
+        assert b"Attempt to wrap ROM" in ended.stderr

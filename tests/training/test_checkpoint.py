@@ -246,6 +246,30 @@ def test_a_manifest_that_says_nothing_is_damage_too(content: bytes, tmp_path: Pa
     assert list_checkpoints(tmp_path) == []
 
 
+def test_a_checkpoint_without_a_manifest_is_damage_too(tmp_path: Path) -> None:
+    _, second = keep(tmp_path, 1, 2)
+    (second / "manifest.json").unlink()
+    told: list[str] = []
+    whole = read_newest_whole(tmp_path, lambda path, _: told.append(path.name))
+    assert whole is not None
+    assert whole.step == 1
+    assert told == [second.name]
+    assert not second.exists()
+
+
+def test_weights_that_are_no_numbers_are_not_gone_on_from(tmp_path: Path) -> None:
+    keep(tmp_path, 1)
+    network, optimiser = trained_network()
+    network.weight.data[0, 1] = torch.nan
+    write_checkpoint(tmp_path, capture(2, network, optimiser, {"updates": 2}))
+    told: list[str] = []
+    whole = read_newest_whole(tmp_path, lambda _, error: told.append(str(error)))
+    assert whole is not None
+    assert whole.step == 1
+    (sentence,) = told
+    assert "are not numbers" in sentence
+
+
 def test_a_state_that_torch_cannot_load_is_no_damage_but_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +311,25 @@ def test_a_thinning_that_is_cut_leaves_nothing_half(
     assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["2", "3"]
     keep(tmp_path, 4)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_old_best_whose_deletion_is_cut_is_no_damaged_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, optimiser = trained_network()
+
+    def cut_in_between(path: Path) -> None:
+        (path / "manifest.json").unlink()
+        raise Killed
+
+    for step in (1, 2):
+        write_best(tmp_path, capture(step, network, optimiser, {"updates": step}))
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", cut_in_between)
+        with pytest.raises(Killed):
+            write_best(tmp_path, capture(3, network, optimiser, {"updates": 3}))
+    for best in tmp_path.glob("best-*"):
+        assert (best / "manifest.json").exists()
 
 
 def test_the_best_one_serves_a_resume_where_no_other_is_as_new(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """When checkpoints are kept: milestones, every so often, and never so often that training waits."""
 
+import gc
 import math
+import threading
 import time
+import weakref
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +15,17 @@ from torch import nn
 from rlmaster.experiment import Atari, EmbedderTraining, Experiment
 from rlmaster.experiment import Recording as Keep
 from rlmaster.run_folder import RunFolder
-from rlmaster.training.checkpoint import Checkpoint, capture, list_checkpoints
+from rlmaster.training.checkpoint import (
+    BEST_POINTER,
+    Checkpoint,
+    capture,
+    find_checkpoint,
+    list_checkpoints,
+)
 from rlmaster.training.checkpointing import Checkpointing
 from rlmaster.training.learner import Learner
 from rlmaster.training.recording import Recording
+from rlmaster.training.results import Results
 
 
 class Clock:
@@ -36,9 +46,12 @@ class SlowlyCopied:
         self._network = nn.Linear(2, 2)
         self._optimiser = torch.optim.Adam(self._network.parameters())
         self.is_a_number = True
+        self.captured: list[int] = []
+        self.results = Results(cast("Recording", None))
 
     def capture(self, step: int) -> Checkpoint:
         self._clock.now_s += 3
+        self.captured.append(step)
         return capture(step, self._network, self._optimiser, {"updates": step})
 
     def complete(self, _checkpoint: Checkpoint) -> bool:
@@ -102,7 +115,7 @@ def test_none_is_due_while_the_last_one_is_written_and_the_best_puts_none_off(
     tmp_path: Path, clock: Clock
 ) -> None:
     checkpoints, recording = checkpointing(tmp_path, SlowlyCopied(clock), every_s=10)
-    checkpoints.keep_best(2)
+    checkpoints.keep(2, due=False, is_best=True)
     clock.now_s += 10
     assert checkpoints.is_due(3)
     recording.close()
@@ -122,7 +135,7 @@ def test_old_ones_are_thinned_and_a_lost_cause_is_not_kept(tmp_path: Path, clock
     recording.flush()
     learner.is_a_number = False
     checkpoints.keep(80)
-    checkpoints.keep_best(80)
+    checkpoints.keep(80, due=False, is_best=True)
     recording.close()
     assert kept_steps(tmp_path) == [50, 60, 70]
     assert not list((tmp_path / "checkpoints").glob("best*"))
@@ -132,11 +145,60 @@ def test_what_a_resume_found_only_as_the_best_is_kept_under_its_step(
     tmp_path: Path, clock: Clock
 ) -> None:
     checkpoints, recording = checkpointing(tmp_path, SlowlyCopied(clock), every_s=500)
-    checkpoints.keep_best(50)
+    checkpoints.keep(50, due=False, is_best=True)
     recording.flush()
-    checkpoints.keep_restored(50)
+    checkpoints.keep_restored(50, is_best=False)
     recording.flush()
     assert kept_steps(tmp_path) == [50]
-    checkpoints.keep_restored(50)
+    checkpoints.keep_restored(50, is_best=False)
     recording.close()
     assert kept_steps(tmp_path) == [50]
+
+
+def test_a_step_that_is_due_and_the_best_is_copied_once(tmp_path: Path, clock: Clock) -> None:
+    learner = SlowlyCopied(clock)
+    checkpoints, recording = checkpointing(tmp_path, learner, every_s=500)
+    checkpoints.keep(50, is_best=True)
+    recording.close()
+    assert learner.captured == [50]
+    assert kept_steps(tmp_path) == [50]
+    assert find_checkpoint(tmp_path / "checkpoints", "best").name == "best-000000050"
+
+
+def test_while_the_disk_is_slow_only_the_newest_best_waits(tmp_path: Path, clock: Clock) -> None:
+    learner = SlowlyCopied(clock)
+    checkpoints, recording = checkpointing(tmp_path, learner, every_s=500)
+    copies: list[weakref.ref[Checkpoint]] = []
+    capture_state = learner.capture
+
+    def remembered(step: int) -> Checkpoint:
+        captured = capture_state(step)
+        copies.append(weakref.ref(captured))
+        return captured
+
+    learner.capture = remembered  # type: ignore[method-assign]
+    disk_answers = threading.Event()
+    recording.later(lambda: disk_answers.wait(20))
+    for step in (1, 2, 3):
+        checkpoints.keep(step, due=False, is_best=True)
+    gc.collect()
+    assert [copy() is not None for copy in copies] == [False, False, True]
+    disk_answers.set()
+    recording.close()
+    assert [path.name for path in (tmp_path / "checkpoints").glob("best-*")] == ["best-000000003"]
+
+
+def test_a_kill_before_the_pointer_to_the_best_is_made_good(tmp_path: Path, clock: Clock) -> None:
+    learner = SlowlyCopied(clock)
+    checkpoints, recording = checkpointing(tmp_path, learner, every_s=500)
+    folder = tmp_path / "checkpoints"
+    checkpoints.keep(7, due=False, is_best=True)
+    recording.flush()
+    pointer = (folder / BEST_POINTER).read_bytes()
+    checkpoints.keep(9, is_best=True)
+    recording.flush()
+    (folder / BEST_POINTER).write_bytes(pointer)  # killed before it was written
+    learner.results.best_step = 9
+    checkpoints.keep_restored(9, is_best=False)
+    assert find_checkpoint(folder, "best").name == "best-000000009"
+    recording.close()

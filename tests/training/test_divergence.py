@@ -79,6 +79,6 @@ def test_a_resumed_watch_goes_on_counting(cut_at: int) -> None:
 def test_it_knows_whether_the_loss_has_been_a_number() -> None:
     watching, _ = watch()
     watching.judge(1, 1.0)
-    assert watching.is_a_number
+    assert watching.sees_numbers
     watching.judge(2, float("inf"))
-    assert not watching.is_a_number
+    assert not watching.sees_numbers

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from rlmaster.experiment import (
     RandomFrames,
 )
 from rlmaster.experiment import Recording as Keep
+from rlmaster.loaded_run import load_run
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
@@ -66,6 +67,46 @@ class NoisyEmbedder(AutoencoderEmbedder):
     def preview(self, batch: FrameBatch) -> Preview:
         torch.rand(5)
         return super().preview(batch)
+
+
+class Looking(Autoencoder):
+    """Keeps what it saw in a buffer that only looking makes, and draws from its first weights."""
+
+    builds: ClassVar[str] = f"{__name__}:LookingEmbedder"
+
+
+class LookingEmbedder(NoisyEmbedder):
+    """Makes a buffer of frames, weights and a draw while it is prepared."""
+
+    def prepare(self, frames: torch.Tensor) -> None:
+        super().prepare(frames)
+        with torch.no_grad():
+            seen = self.embed(frames).mean(0) + torch.rand(self.latent_dim)
+        self.register_buffer("seen", seen)
+
+    def loss(self, batch: FrameBatch) -> EmbedderLoss:
+        latent = self.embed(batch.frames)
+        return EmbedderLoss(super().loss(batch).total + (latent - self.seen).square().mean())
+
+
+class Breaking(Autoencoder):
+    """Its last update breaks the weights, though every loss is a number."""
+
+    builds: ClassVar[str] = f"{__name__}:BreakingEmbedder"
+
+
+class BreakingEmbedder(AutoencoderEmbedder):
+    """Has a gradient that is no number from its twelfth loss on."""
+
+    def __init__(self, specification: Autoencoder) -> None:
+        super().__init__(specification)
+        self.register_buffer("losses", torch.zeros(()))
+
+    def loss(self, batch: FrameBatch) -> EmbedderLoss:
+        self.losses += 1
+        nothing = next(self.parameters()).sum() * 0
+        broken = nothing.sqrt() if self.losses >= 12 else nothing
+        return EmbedderLoss(super().loss(batch).total + broken)
 
 
 def prepared(folder: Path, experiment: Experiment) -> embedder_training.EmbedderTraining:
@@ -157,9 +198,9 @@ def stop_at(training: embedder_training.EmbedderTraining, phase: str, done: int)
     recording, phases = training.recording, [""]
     advance, begin = recording.advance, recording.phase
 
-    def begin_phase(name: str, total: int, axis: str) -> None:
+    def begin_phase(name: str, *details: Any) -> None:
         phases.append(name)
-        begin(name, total, axis)
+        begin(name, *details)
 
     def maybe_stop(step: int) -> None:
         advance(step)
@@ -318,6 +359,83 @@ def branch(parent: RunFolder, folder: Path, checkpoint: str, experiment: Experim
     shutil.copytree(parent.replay, run.replay)
     shutil.copytree(parent.checkpoints / checkpoint, run.checkpoints / checkpoint)
     return run
+
+
+def test_what_is_made_while_it_is_prepared_survives_a_resume(tmp_path: Path) -> None:
+    looking = Looking(latent_dim=16, channels=(4, 4, 4))
+    experiment = small_experiment(seed=1).model_copy(update={"embedder": looking})
+    whole = train(tmp_path / "whole", embedder=looking)
+    training = prepared(tmp_path / "cut", experiment)
+    stop_at(training, "training", 7)
+    with pytest.raises(StopRequested):
+        training.execute()
+    training.recording.close()
+    resume(training.run, experiment)
+    assert torch.equal(weights(training.run), weights(whole))
+    kept = read_networks(find_checkpoint(whole.checkpoints))
+    loaded = load_run(whole.path).embedder()
+    assert torch.equal(loaded.state_dict()["seen"], kept["seen"])
+
+
+def test_progress_goes_on_from_the_checkpoint(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[Any, ...]] = []
+    begin = Recording.phase
+
+    def remembered(recording: Recording, *details: Any) -> None:
+        begun.append(details)
+        begin(recording, *details)
+
+    monkeypatch.setattr(Recording, "phase", remembered)
+    run = branch(trained, tmp_path, "update-000000006", small_experiment(seed=1))
+    resume(run, small_experiment(seed=1))
+    assert ("training", 12, "updates", 6) in begun
+
+
+def test_weights_that_the_last_update_broke_are_no_success(tmp_path: Path) -> None:
+    breaking = Breaking(latent_dim=16, channels=(4, 4, 4))
+    experiment = small_experiment(seed=1).model_copy(update={"embedder": breaking})
+    training = prepared(tmp_path, experiment)
+    with pytest.raises(TrainingError, match="weights are not numbers at update 12"):
+        training.execute()
+    training.recording.close()
+    assert find_checkpoint(training.run.checkpoints).name == "update-000000006"
+
+
+def test_a_stop_cuts_short_what_an_embedder_looks_at(
+    training: embedder_training.EmbedderTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_meanwhile(*_: object) -> None:
+        training.stop.request()
+        raise AssertionError("it looked on")
+
+    monkeypatch.setattr(AutoencoderEmbedder, "prepare", asked_meanwhile)
+    with pytest.raises(StopRequested):
+        training.execute()
+    training.recording.flush()
+    assert training.run.progress().phase == "preparing"
+
+
+def test_a_branch_measures_where_it_begins_and_that_is_its_first_best(
+    trained: RunFolder, tmp_path: Path
+) -> None:
+    longer = EmbedderTraining(updates=18, batch_size=8, evaluations=3, learning_rate=1e-9)
+    experiment = small_experiment(seed=1).model_copy(update={"training": longer})
+    run = branch(trained, tmp_path, "update-000000012", experiment)
+    training = embedder_training.EmbedderTraining(experiment, run, Recording(run))
+    stop_at(training, "training", 13)
+    with pytest.raises(StopRequested):
+        training.execute()
+    training.recording.close()
+    assert find_checkpoint(run.checkpoints, "best").name.startswith("best-000000012")
+    shutil.rmtree(run.checkpoints / "update-000000013")
+    resume(run, experiment)  # from what was the parent's, once more
+    curve = read_scalars(run.tensorboard)["held_out/error"]
+    assert curve.steps.tolist() == [12, 18]
+    result = run.progress().result
+    assert result["value"] == pytest.approx(curve.values.mean())
+    assert result["before"] == trained.progress().result["before"]
 
 
 def test_a_branch_with_more_updates_goes_on_from_its_parent(

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator as PluginEventAccumulator,
+)
+from tensorboard.util.tensor_util import make_ndarray
 from torch.utils.tensorboard.summary import scalar
 
 from rlmaster.reports.scalars import read_scalars
@@ -36,6 +40,12 @@ def test_attempts_are_read_in_their_order_even_if_the_clock_was_set_back(
     theirs = EventAccumulator(str(tmp_path))
     theirs.Reload()
     assert {event.step: event.value for event in theirs.Scalars("loss")} == expected
+    shown = PluginEventAccumulator(str(tmp_path))
+    shown.Reload()
+    points = [
+        (event.step, float(make_ndarray(event.tensor_proto))) for event in shown.Tensors("loss")
+    ]
+    assert points == list(expected.items())
 
 
 def test_what_was_flushed_is_there_for_readers(tmp_path: Path) -> None:
@@ -44,3 +54,11 @@ def test_what_was_flushed_is_there_for_readers(tmp_path: Path) -> None:
     file.flush()
     assert read_scalars(tmp_path)["loss"].steps.tolist() == [1]
     file.close()
+
+
+def test_the_second_attempt_voids_points_of_the_first_for_tensorboard_too(tmp_path: Path) -> None:
+    write(tmp_path, 0, 6, value=1.0)
+    write(tmp_path, 3, 4, value=2.0)
+    shown = PluginEventAccumulator(str(tmp_path), purge_orphaned_data=True)
+    shown.Reload()
+    assert [event.step for event in shown.Tensors("loss")] == [0, 1, 2, 3]

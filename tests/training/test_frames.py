@@ -35,19 +35,25 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 class Attempt:
     """One attempt of a run, up to its frames."""
 
-    def __init__(self, run: RunFolder, experiment: Experiment = EXPERIMENT) -> None:
+    def __init__(
+        self, run: RunFolder, experiment: Experiment = EXPERIMENT, *, learned_from: bool = False
+    ) -> None:
         self.run = run
         self.recording = Recording(run)
         self.phases: list[str] = []
+        self.begun: dict[str, int] = {}
         self.cut_at_s: int | None = None
         begin = self.recording.phase
 
-        def begin_phase(name: str, total: int, axis: str) -> None:
+        def begin_phase(name: str, total: int, axis: str, done: int = 0) -> None:
             self.phases.append(name)
-            begin(name, total, axis)
+            self.begun[name] = done
+            begin(name, total, axis, done)
 
         self.recording.phase = begin_phase  # type: ignore[method-assign]
-        self.frames = FrameCollection(experiment, run, self.recording, CPU, self._advance)
+        self.frames = FrameCollection(
+            experiment, run, self.recording, CPU, self._advance, learned_from=learned_from
+        )
 
     def _advance(self, done: int) -> None:
         if self.cut_at_s is not None and self.phases[-1] == "collecting" and done >= self.cut_at_s:
@@ -174,19 +180,54 @@ def test_a_replay_that_cannot_be_understood_is_collected_anew(
     assert f"{file} is missing or damaged; all frames are collected anew" in told
 
 
-def test_frames_that_this_emulator_does_not_show_again_are_all_collected_anew(
-    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
-) -> None:
+def as_another_emulator_shows(cut: RunFolder) -> None:
+    """Change a pixel, as if the stored frames were of another version of the emulator."""
     source = (cut.replay / "source.json").read_text()
     stored = FrameStore.load(cut.replay)
     stored.frames[40, 3, 50, 50] ^= 1
     stored._saved_in = None
     stored.save(cut.replay, stop_row=64)
     (cut.replay / "source.json").write_text(source.replace('"ale_py": "', '"ale_py": "0.'))
+
+
+def test_frames_that_this_emulator_does_not_show_again_are_all_collected_anew(
+    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    as_another_emulator_shows(cut)
     again = Attempt(cut)
     assert_whole(again.play(), cut, whole)
     assert again.phases == ["restoring", "restoring", "collecting"]
     assert re.search(r"then 0\..*\) does not show the stored frames", again.told()[-1])
+
+
+def test_frames_that_something_was_learned_from_are_never_replaced_by_others(
+    cut: RunFolder,
+) -> None:
+    as_another_emulator_shows(cut)
+    kept = files(cut)
+    with pytest.raises(TrainingError, match=r"does not show.*branch from scratch"):
+        Attempt(cut, learned_from=True).play()
+    assert files(cut) == kept
+
+
+def test_without_a_frame_to_compare_only_the_same_emulator_replaces_what_was_learned_from(
+    cut: RunFolder, whole: tuple[FrameStore, dict[str, bytes]]
+) -> None:
+    source = cut.replay / "source.json"
+    same = source.read_text()
+    (cut.replay / "chunk-000000.npz").unlink()
+    source.write_text(same.replace('"ale_py": "', '"ale_py": "0.'))
+    with pytest.raises(TrainingError, match=r"are gone, and ale-py .* branch from scratch"):
+        Attempt(cut, learned_from=True).play()
+    source.write_text(same)
+    assert_whole(Attempt(cut, learned_from=True).play(), cut, whole)
+
+
+def test_collecting_goes_on_counting_where_it_was_cut(cut: RunFolder) -> None:
+    again = Attempt(cut)
+    again.play()
+    assert again.begun["collecting"] == 256
+    assert again.begun["restoring"] == 0
 
 
 def test_frames_of_another_experiment_are_refused(cut: RunFolder) -> None:

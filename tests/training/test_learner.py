@@ -43,6 +43,7 @@ def make_learner(recording: Recording, seed: int = 1, learning_rate: float = 1e-
         LossCurve(recording, 1_000_000, CPU),
         Results(recording),
         Arithmetic(torch.float32, compiled=False),
+        run_id="20260102T030405-abcdef",
     )
 
 
@@ -100,18 +101,32 @@ def test_a_loss_that_is_no_number_is_not_worth_a_checkpoint(recording: Recording
     assert learner.capture(2) is None
 
 
+def test_weights_that_are_no_numbers_are_not_kept_and_end_the_run(recording: Recording) -> None:
+    learner = make_learner(recording)
+    learner.embedder.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    whole = learner.capture(1)
+    assert whole is not None
+    assert learner.complete(whole)
+    next(learner.embedder.parameters()).data.view(-1)[3] = torch.nan
+    lost = learner.capture(2)
+    assert lost is not None
+    assert not learner.complete(lost)
+    with pytest.raises(TrainingError, match="the weights are not numbers at update 2"):
+        learner.curve.watch.check()
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(recording: Recording) -> None:
     learner = make_learner(recording)
     captured = learner.capture(7)
     assert captured is not None
-    require_fit(captured, learner.embedder, 7)
+    require_fit(captured, 7)
     with pytest.raises(TrainingError, match="beyond the 6 updates"):
-        require_fit(captured, learner.embedder, 6)
+        require_fit(captured, 6)
     with pytest.raises(TrainingError, match="could not be resumed"):
-        require_fit(replace(captured, counters={"updates": 7}), learner.embedder, 7)
-    larger = AutoencoderEmbedder(Autoencoder(latent_dim=9, channels=(4, 4, 4)))
+        require_fit(replace(captured, counters={"updates": 7}), 7)
+    learner.embedder = AutoencoderEmbedder(Autoencoder(latent_dim=9, channels=(4, 4, 4)))
     with pytest.raises(TrainingError, match=r"other networks.*embedder\.latent_dim"):
-        require_fit(captured, larger, 7)
+        learner.restore(captured)
 
 
 @pytest.mark.parametrize("compiled", [True, False])

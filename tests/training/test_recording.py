@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -87,6 +88,42 @@ def test_progress_says_phase_and_step(run: RunFolder) -> None:
         200,
         "updates",
     )
+
+
+def test_a_phase_that_is_resumed_counts_only_what_it_does_itself(run: RunFolder) -> None:
+    recording = Recording(run)
+    recording.phase("training", 200, "updates", 150)
+    recording.flush()
+    assert run.progress().step == 150
+    recording.close()
+    assert (run.progress().rate_per_s, run.progress().eta_s) == (0, None)
+
+
+def test_folders_that_somebody_removed_are_made_again(run: RunFolder) -> None:
+    recording = Recording(run)
+    shutil.rmtree(run.previews)
+    shutil.rmtree(run.training_events.parent)
+    recording.preview(7, lambda: Image.new("RGB", (4, 3)))
+    recording.event("note", "still kept")
+    recording.close()
+    assert len(run.preview_files()) == 1
+    assert len(read_events(run.training_events)[0]) == 1
+
+
+def test_what_the_background_notices_is_kept_before_what_waits(run: RunFolder) -> None:
+    recording = Recording(run)
+    found: list[str] = []
+    loop_is_done = threading.Event()
+
+    def notice() -> None:
+        loop_is_done.wait(20)
+        recording.event("diverged", "far too high", 7)
+
+    recording.later(notice)
+    recording.after_all(lambda: found.extend(e.kind for e in read_events(run.training_events)[0]))
+    loop_is_done.set()
+    recording.close()
+    assert found == ["diverged"]
 
 
 def test_the_loop_goes_on_while_the_disk_is_slow(run: RunFolder) -> None:
@@ -228,6 +265,7 @@ def test_the_next_attempt_goes_on_with_the_curves_from_its_first_step(run: RunFo
 def test_an_event_is_written_once_however_often_it_happens_again(run: RunFolder) -> None:
     for error in (0.25, 0.26):  # as it may come out of a resume on a GPU
         recording = Recording(run)
+        recording.event("damaged", "a chunk", 5)
         recording.event("resumed", "goes on from update 5", 5)
         recording.event("new_best", f"{error}, lower than ever", 7)
         recording.event("note", "of this step", 7)
@@ -235,10 +273,12 @@ def test_an_event_is_written_once_however_often_it_happens_again(run: RunFolder)
         recording.close()
     events, _ = read_events(run.training_events)
     assert [(event.kind, event.message) for event in events] == [
+        ("damaged", "a chunk"),
         ("resumed", "goes on from update 5"),
         ("new_best", "0.25, lower than ever"),
         ("note", "of this step"),
         ("note", "another one"),
+        ("damaged", "a chunk"),
         ("resumed", "goes on from update 5"),
     ]
 

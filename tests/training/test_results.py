@@ -80,3 +80,17 @@ def test_a_resume_judges_on_as_if_nothing_had_happened(cut_at: int) -> None:
     assert heard_first.events + heard_second.events == heard_whole.events
     assert heard_second.last == heard_whole.last
     assert second.state() == whole.state()
+
+
+def test_a_branch_has_a_best_and_a_result_of_its_own() -> None:
+    parent, _ = results()
+    parent.begin(HeldOutError(0.9, 1.8))
+    measured([0.5, 0.2, 0.4], parent)
+    branch, heard = results()
+    branch.restore(json.loads(json.dumps(parent.state())))
+    branch.begin_branch(3, HeldOutError(0.4, 0.8))
+    assert heard.curve == {3: 0.4}
+    assert (heard.last["best"], branch.best_step) == (0.4, 3)
+    assert measured([0.5, 0.3], branch, first_step=4) == [False, True]
+    assert heard.last["value"] == pytest.approx(0.4)
+    assert heard.last["before"] == 0.9

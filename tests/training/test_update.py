@@ -116,6 +116,7 @@ def test_long_runs_take_the_faster_of_both(
     expected: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     monkeypatch.setattr(
         updates, "_seconds_per_update", lambda *_, compiled: fused_s if compiled else 1.0
     )
@@ -126,17 +127,34 @@ def test_long_runs_take_the_faster_of_both(
 
 
 def test_a_machine_that_cannot_compile_trains_eagerly_and_says_why(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_compiler(*_: object) -> None:
-        raise RuntimeError("No working C++ compiler found in\n ('g++',)" + " and more" * 100)
+        raise RuntimeError("No working C++ compiler" + " whatsoever" * 100 + "\n\nCommand: g++")
 
     monkeypatch.setattr(updates.torch, "compile", lambda _loss: no_compiler)
+    monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     training = EmbedderTraining(updates=10**6)
     chosen = choose_compilation(embedder(), training, torch.float32, FrameBatch(frames()))
     assert not chosen.wanted
-    assert chosen.failure.startswith("RuntimeError: No working C++ compiler found in ('g++',)")
+    assert chosen.failure.startswith("RuntimeError: No working C++ compiler whatsoever")
+    assert chosen.failure.endswith(" whatsoever ...")
     assert len(chosen.failure) <= updates.REASON_CHARACTERS
+    assert "Command: g++" in capsys.readouterr().err
+
+
+def test_where_the_compiler_would_stumble_at_a_space_nothing_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it was tried")
+
+    monkeypatch.setattr(updates.torch, "__file__", "/home/my project/torch/__init__.py")
+    monkeypatch.setattr(updates, "_seconds_per_update", refuse)
+    training = EmbedderTraining(updates=10**6)
+    chosen = choose_compilation(embedder(), training, torch.float32, FrameBatch(frames()))
+    assert not chosen.wanted
+    assert "/home/my project/torch, and stumbles at the space" in chosen.failure
 
 
 def test_a_trial_leaves_the_networks_as_they_are() -> None:
