@@ -70,7 +70,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=11, help="runs that wait for one slot")
     count = parser.parse_args().runs
-    with tempfile.TemporaryDirectory(prefix="rlmaster-") as scratch:
+    # The followers that workers start may still be at their reports when all is measured.
+    with tempfile.TemporaryDirectory(prefix="rlmaster-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         os.environ |= {
             "XDG_STATE_HOME": str(folder / "state"),
@@ -85,6 +86,8 @@ def main() -> None:
         while any(run.status().state not in FINAL_STATES for run in runs):
             time.sleep(0.05)
         found = sorted(gaps_s(runs))
+        while not all(run.report_tex.exists() for run in runs):
+            time.sleep(0.05)
     print(f"from a slot's freeing to the next run's start, {len(found)} times:")
     print(f"  median {statistics.median(found):.2f} s, least {found[0]:.2f}, most {found[-1]:.2f}")
 
