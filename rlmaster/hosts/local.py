@@ -90,8 +90,9 @@ def start_follower(run_path: Path, environment: Mapping[str, str] | None = None)
     Raises:
         HostError: If no process can be started.
     """
+    program = [sys.executable, "-m", "rlmaster", "follow", str(run_path.absolute()), "--quiet"]
     _start_in_session(
-        [sys.executable, "-m", "rlmaster", "follow", str(run_path.absolute()), "--quiet"],
+        ["/bin/sh", "-c", 'exec nice -n 10 "$@"', "nice", *program],  # what computes comes first
         _with_code(os.environ if environment is None else environment, PACKAGE_FOLDER),
     )
 
