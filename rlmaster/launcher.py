@@ -236,14 +236,14 @@ def await_start(run: RunFolder, host: str, say: Say) -> RunFolder:
     begun, next_wake = time.monotonic(), 0.0
     while (status := look_after(run)).state in WAITING_STATES:
         if waits := _why_it_waits(run, time.monotonic() - begun):
-            say(f"{waits}; it starts by itself. `rlmaster queue` shows what waits")
+            say(f"{waits}. `rlmaster queue` shows what waits")
             return run
         if time.monotonic() >= next_wake:
             next_wake = time.monotonic() + WAKE_S
             wake_queue_runner()
         time.sleep(POLL_S)
-    if status.state is State.FAILED and not status.lock:  # no worker ever had it
-        raise LaunchError(f"{status.reason}; {run.log_file} has the rest")
+    if not status.lock:  # no worker ever had it
+        raise LaunchError(f"{status.state}: {status.reason}; {run.log_file} has the rest")
     command = attach_command(run.path)
     say(f"the worker runs on {host}" + (f"\n{command} shows its terminal" if command else ""))
     return run
@@ -253,12 +253,11 @@ def _why_it_waits(run: RunFolder, waited_s: float) -> str:
     """Return why a run does not start yet; nothing where it may start at any moment."""
     queue = Queue.here()
     if queue.is_drained:
-        return "the queue is drained (`rlmaster queue open` ends that)"
-    if waited_s < LEAST_WAIT_S:
+        return "the queue is drained; it starts after `rlmaster queue open`"
+    slots = queue.slots()
+    all_taken = bool(slots) and set(slots) <= set(held_slots())
+    if waited_s < LEAST_WAIT_S or not (all_taken or waited_s > LONGEST_WAIT_S):
         return ""
-    if set(queue.slots()) <= set(held_slots()) or waited_s > LONGEST_WAIT_S:
-        ahead = queue.position(run.id) or 0
-        return "it waits for a slot" + (
-            f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""
-        )
-    return ""
+    ahead = queue.position(run.id) or 0
+    others = f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""
+    return f"it waits for a slot{others}, and starts by itself"

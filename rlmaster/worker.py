@@ -40,8 +40,8 @@ POLL_S = 0.2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_DEADLINE_S = 60.0
 """Training keeps its work within 20 s of a request; one that hangs is killed after this."""
-ENDING_DEADLINE_S = 60.0
-"""How long the ending is tried to be written on a disk that is full."""
+WRITING_DEADLINE_S = 60.0
+"""How long the beginning or the ending is tried to be written on a disk that is full."""
 LOCK_PATIENCE_S = 10.0
 """Who only asks whether a lock is held, or writes that the run is queued, has it for a moment."""
 RESERVE_BYTES = 2**16
@@ -117,7 +117,7 @@ class Worker:
             boot_id=boot_id(),
             lock=str(self._lock.path),
         )
-        self.run.write_status(status)
+        self._insist_on(status)
         if self._slot_lock:
             self._slot_lock.name_holder(self.run.path)
         if self._assignment.ticket:  # wherever in the queue it has been moved meanwhile
@@ -292,8 +292,8 @@ class Worker:
                 append_event(self.run.worker_events, happened)
 
     def _insist_on(self, status: Status) -> None:
-        """Write the last status; on a full disk try again for a while."""
-        deadline = time.monotonic() + ENDING_DEADLINE_S
+        """Write a status that others wait for; on a full disk try again for a while."""
+        deadline = time.monotonic() + WRITING_DEADLINE_S
         while self.run.path.exists():  # else somebody has deleted the run, and wants no more of it
             try:
                 self.run.write_status(status)

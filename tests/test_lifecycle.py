@@ -294,7 +294,7 @@ def test_requests_to_an_attempt_that_has_ended_do_not_reach_the_next(tmp_path):
 def test_an_ending_that_cannot_be_written_still_hands_over(tmp_path, monkeypatch):
     run = queued_run(tmp_path)
     worker = Worker(run, Assignment(1, Queue.here().find(run.id).path, "cpu:0", 1))
-    monkeypatch.setattr(worker_module, "ENDING_DEADLINE_S", 0.0)
+    monkeypatch.setattr(worker_module, "WRITING_DEADLINE_S", 0.0)
     monkeypatch.setattr(worker_module, "start_follower", lambda _path: None)
     monkeypatch.setattr(worker, "_train", lambda status: status.enter(State.COMPLETED))
     monkeypatch.setattr(worker, "claim", lambda claim=worker.claim: (claim(), refuse())[0])
