@@ -3,6 +3,7 @@ import json
 import os
 import platform
 import pty
+import select
 import struct
 import subprocess
 import sys
@@ -107,7 +108,7 @@ class Person:
             start_new_session=True,
         )
         os.close(terminal)
-        self.seen = ""
+        self.seen = self._typed = ""
 
     def read_to(self, text: str) -> None:
         """Read until a text has come."""
@@ -115,16 +116,22 @@ class Person:
             self.seen += os.read(self._keyboard, 4096).decode()
 
     def type(self, text: str) -> None:
+        self._typed = text
         os.write(self._keyboard, text.encode())
 
     def leave(self) -> int:
         """Read what else is said, and return the exit code."""
         with suppress(OSError):  # how Linux says that nobody writes there any more
-            self.read_to("nothing that is ever said")
+            while True:
+                while select.select([self._keyboard], [], [], 2.0)[0]:
+                    self.seen += os.read(self._keyboard, 4096).decode()
+                if self._typed == INTERRUPT:  # one just before the question is read may be lost
+                    os.write(self._keyboard, INTERRUPT.encode())
         os.close(self._keyboard)
         return self._process.wait(30)
 
 
+INTERRUPT = "\x03"
 OWN_TERMINAL = """
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches the command
@@ -135,7 +142,7 @@ main()
 
 @pytest.mark.parametrize(
     ("typed", "goes", "code"),
-    [("y\n", True, 0), ("n\n", False, 0), ("\n", False, 0), ("\x03", False, 130)],
+    [("y\n", True, 0), ("n\n", False, 0), ("\n", False, 0), (INTERRUPT, False, 130)],
 )
 def test_at_a_terminal_a_person_is_asked_and_enter_is_no(rlmaster, typed, goes, code):
     run = make_run(rlmaster.project / "runs")
