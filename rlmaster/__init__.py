@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         FrameSource,
         RandomFrames,
         Recording,
+        Requirements,
     )
     from rlmaster.loaded_run import LoadedRun, load_run
 
@@ -31,6 +32,7 @@ _HOMES = {
     "LoadedRun": "rlmaster.loaded_run",
     "RandomFrames": "rlmaster.experiment",
     "Recording": "rlmaster.experiment",
+    "Requirements": "rlmaster.experiment",
     "launch": "rlmaster.cli.launch",
     "load_run": "rlmaster.loaded_run",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "LoadedRun",
     "RandomFrames",
     "Recording",
+    "Requirements",
     "launch",
     "load_run",
 ]

@@ -1,7 +1,9 @@
 """What is worth a notice, what a notice says, and who is told of it, once.
 
 Whoever follows a run announces what happens in it; how it ended is announced by its worker as well,
-in case nobody follows. Claims in `runs/.state/` see to it that each person hears it once.
+in case nobody follows. Claims in `runs/.state/` see to it that each person hears it once. Those of
+a worker on another computer come with the run's files, and who follows holds back meanwhile what
+that worker may be pushing.
 """
 
 import queue
@@ -22,7 +24,9 @@ from rlmaster.run_status import State, Status
 from rlmaster.standing import standing_sentence
 from rlmaster.user_config import UserConfig, read_user_config, user_config_path
 
-ANNOUNCED = frozenset({"new_best", "plateau", "stalled", "disk_filling", "diverged"})
+ANNOUNCED = frozenset(
+    {"new_best", "plateau", "stalled", "disk_filling", "diverged", "resumed_by_itself"}
+)
 """Kinds of event that are worth a notice whatever else; a start is where it was waited for."""
 ENDINGS = {
     State.COMPLETED: "finished",
@@ -64,14 +68,21 @@ class Announcer:
     did not arrive is tried again after a while and with each further notice.
     """
 
-    def __init__(self, run: RunFolder, runs: Path) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        runs: Path,
+        *,
+        clock_ahead: timedelta = timedelta(),
+    ) -> None:
         """Find out who is to be told, and how.
 
         Args:
             run: The run.
             runs: Where the project keeps its runs.
+            clock_ahead: How far the clock by which the run's events are dated is ahead of ours.
         """
-        self._run, self._runs = run, runs
+        self._run, self._runs, self._clock_ahead = run, runs, clock_ahead
         self._names: set[str] = set()
         self._problems: list[Delivery] = []
         try:
@@ -82,20 +93,26 @@ class Announcer:
         claims = runs / ".state" / "announced" / run.id
         self._tellers = [_Teller(channel, claims) for channel in channels(config)]
 
-    def tell(self, events: Iterable[Event]) -> None:
-        """Tell what is worth a notice; of an ending, `tell_ending` does."""
-        for event in events:
-            if notice := notice_of(self._run, event):
-                self._tell(notice)
+    def tell(self, events: Iterable[Event], *, hold_push_s: float = 0.0) -> None:
+        """Tell what is worth a notice; of an ending, `tell_ending` does.
 
-    def tell_ending(self, status: Status) -> None:
+        Args:
+            events: What happened.
+            hold_push_s: How long nothing is pushed, so that the run's own worker may have done it.
+        """
+        for event in events:
+            if notice := notice_of(self._run, event, self._clock_ahead):
+                self._tell(notice, hold_push_s)
+
+    def tell_ending(self, status: Status, *, hold_push_s: float = 0.0) -> None:
         """Tell how the run ended, if it has.
 
         Args:
             status: How the run stands, which who may not write there knows better than its folder.
+            hold_push_s: How long nothing is pushed, so that the run's own worker may have done it.
         """
-        if notice := ending_notice(self._run, self._runs, status):
-            self._tell(notice)
+        if notice := ending_notice(self._run, self._runs, status, self._clock_ahead):
+            self._tell(notice, hold_push_s)
 
     def close(self, wait_s: float = LAST_NOTICE_S) -> list[Delivery]:
         """Wait for a bounded time until all was told; then nothing more can be.
@@ -109,11 +126,25 @@ class Announcer:
         outcomes = [teller.outcome(deadline) for teller in self._tellers]
         return self._problems + [outcome for outcome in outcomes if outcome]
 
-    def _tell(self, notice: Notice) -> None:
+    def _tell(self, notice: Notice, hold_push_s: float) -> None:
         if notice.name not in self._names:
             self._names.add(notice.name)
             for teller in self._tellers:
-                teller.tell(notice)
+                teller.tell(notice, hold_push_s)
+
+
+class Unheard:
+    """Stands for an announcer where somebody else tells people."""
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Tell nobody."""
+
+    def tell_ending(self, status: Status) -> None:
+        """Tell nobody."""
+
+    def close(self) -> list[Delivery]:
+        """Return that nobody was told."""
+        return []
 
 
 def announce_ending(run: RunFolder, runs: Path) -> list[Delivery]:
@@ -151,34 +182,46 @@ class _Teller:
 
     def __init__(self, channel: Channel, claims: Path) -> None:
         self._channel, self._claims = channel, claims
-        self._waiting: queue.SimpleQueue[Notice | None] = queue.SimpleQueue()
-        """What is still to be told; None ends it."""
+        self._waiting: queue.SimpleQueue[tuple[float, Notice] | None] = queue.SimpleQueue()
+        """What is still to be told, each with the time from which on it is; None ends it."""
         self._last: Delivery | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        """Started with the first notice, since of most runs few are told anything."""
 
-    def tell(self, notice: Notice) -> None:
+    def tell(self, notice: Notice, hold_push_s: float) -> None:
         if notice.kinds & self._channel.kinds:
-            self._waiting.put(notice)
+            hold_s = hold_push_s if self._channel.is_push else 0.0
+            self._waiting.put((time.monotonic() + hold_s, notice))
+            if self._thread.ident is None:
+                self._thread.start()
 
     def end(self) -> None:
         self._waiting.put(None)
 
     def outcome(self, deadline: float) -> Delivery | None:
         """Return how the last notice fared, as soon as that is known; None if others told it."""
+        if self._thread.ident is None:
+            return None
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             return Delivery(False, "it does not answer in time", self._channel.label)
         return self._last
 
     def _work(self) -> None:
+        held: list[tuple[float, Notice]] = []
         untold: list[Notice] = []
-        while True:
-            with suppress(queue.Empty):  # time to try again
-                notice = self._waiting.get(timeout=RETRY_S)
-                if notice is None:
+        is_open = True
+        while is_open or held:
+            with suppress(queue.Empty):  # time to tell what was held, or to try again
+                entry = self._waiting.get(timeout=_until_due(held))
+                if entry is not None:
+                    held.append(entry)
+                elif not held:
                     return
-                untold.append(notice)
+                is_open = is_open and entry is not None
+            now = time.monotonic()
+            untold += [notice for due, notice in held if due <= now]
+            held = [(due, notice) for due, notice in held if due > now]
             untold = [notice for notice in untold if not self._deliver(notice)]
 
     def _deliver(self, notice: Notice) -> bool:
@@ -190,12 +233,23 @@ class _Teller:
         return self._last is None or self._last.delivered
 
 
+def _until_due(held: list[tuple[float, Notice]]) -> float:
+    """Return for how many seconds nothing of what is held is due."""
+    return max(0.0, min([RETRY_S, *(due - time.monotonic() for due, _ in held)]))
+
+
 # ---------------------------------------------------------------------------- what a notice says
 
 
-def notice_of(run: RunFolder, event: Event) -> Notice | None:
-    """Return the notice of an event in a run, or None where it is worth none or old."""
-    name, age = event.id, datetime.now(UTC) - event.moment
+def notice_of(run: RunFolder, event: Event, clock_ahead: timedelta = timedelta()) -> Notice | None:
+    """Return the notice of an event in a run, or None where it is worth none or old.
+
+    Args:
+        run: The run.
+        event: What happened.
+        clock_ahead: How far the clock that dated it is ahead of ours.
+    """
+    name, age = event.id, datetime.now(UTC) + clock_ahead - event.moment
     what = event.kind.replace("_", " ")
     if event.kind == "started" and event.values.get("waited_s", 0.0) > LONG_WAIT_S:
         what = f"started after {_duration(event.values['waited_s'])} in the queue"
@@ -208,18 +262,27 @@ def notice_of(run: RunFolder, event: Event) -> Notice | None:
             return None
     if age > NEWS:
         return None
-    return _notice(run, name, event.kind, what, [event.message])
+    also = ["lost"] if event.kind == "resumed_by_itself" else []
+    return _notice(run, name, event.kind, what, [event.message], also)
 
 
-def ending_notice(run: RunFolder, runs: Path, status: Status) -> Notice | None:
+def ending_notice(
+    run: RunFolder, runs: Path, status: Status, clock_ahead: timedelta = timedelta()
+) -> Notice | None:
     """Return the notice of how a run ended, or None where it has not, or long ago.
 
     It comes from the status, which unlike an event is there however the run ended, and which knows
     its attempt: a second failure is news.
+
+    Args:
+        run: The run.
+        runs: Where the project keeps its runs.
+        status: How it stands.
+        clock_ahead: How far the clock that dated it is ahead of ours.
     """
     if status.state not in ENDINGS:
         return None
-    if status.since and datetime.now(UTC) - moment_of(status.since) > NEWS:
+    if status.since and datetime.now(UTC) + clock_ahead - moment_of(status.since) > NEWS:
         return None
     what = kind = ENDINGS[status.state]
     standing = _standing(run, runs)
@@ -231,7 +294,12 @@ def ending_notice(run: RunFolder, runs: Path, status: Status) -> Notice | None:
 
 
 def _standing(run: RunFolder, runs: Path) -> str:
-    """Return where a run stands; nothing where that cannot be kept, so that it stays open."""
+    """Return where a run stands; nothing where that cannot be kept, so that it stays open.
+
+    A guest's is found where its project is, with the runs that it is compared with.
+    """
+    if run.is_guest():
+        return ""
     try:
         return standing_sentence(run, runs)
     except OSError:  # a full disk is no reason to say nothing at all

@@ -15,17 +15,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from rlmaster.errors import HostError, ProjectError, UsageError
+from rlmaster.finding import (
+    GIB,
+    LARGEST_CLOCK_ERROR_S,
+    LEAST_DISK_BYTES,
+    LEAST_MEMORY_BYTES,
+    NETWORK_FILE_SYSTEMS,
+    Finding,
+    enough,
+    unknown,
+)
 from rlmaster.hosts.probe import Probe
 from rlmaster.hosts.probing import probe_local
 from rlmaster.project import Project
@@ -36,39 +44,10 @@ from rlmaster.user_config import read_user_config, user_config_path
 DEADLINE_S = 1.6
 """For all examinations together; what takes longer is said not to answer."""
 PROGRAM_DEADLINE_S = 1.2
-GIB = 2**30
-LEAST_DISK_BYTES = 2 * GIB
-"""A run of 100,000 frames keeps a few hundred MiB."""
-LEAST_MEMORY_BYTES = 2 * GIB
-"""A run of 100,000 frames needs 0.7 GiB for them, and torch about as much again."""
-LARGEST_CLOCK_ERROR_S = 5.0
-NETWORK_FILE_SYSTEMS = re.compile(
-    r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|fuse\.(ssh|gluster|s3)fs"
-)
 OF_THEIR_OWN = frozenset({"av", "dbus-fast", "nvidia-ml-py"})
 """Packages that a line of their own tells about, since RLmaster works without them."""
 PACKAGE = Path(__file__).resolve().parent
 MOUNTS = Path("/proc/self/mountinfo")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked for."""
-
-    name: str
-    found: str
-    """What there is, or what was found instead."""
-    missing: bool = False
-    cost: str = ""
-    """What it costs to lack it; empty where it is not missing."""
-    remedy: str = ""
-    """What to type, or to do, to mend it."""
-    essential: bool = False
-    """Whether nothing can run without it."""
-
-    def to_data(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return asdict(self)
 
 
 def examine(place: Path, *, deadline_s: float = DEADLINE_S) -> list[Finding]:
@@ -100,7 +79,7 @@ def examine(place: Path, *, deadline_s: float = DEADLINE_S) -> list[Finding]:
         try:
             found[name] = list(examination())
         except Exception as error:  # whatever it is, the other lines are still worth having
-            found[name] = [_unknown(name, f"{type(error).__name__}: {error}")]
+            found[name] = [unknown(name, f"{type(error).__name__}: {error}")]
 
     threads = [threading.Thread(target=look, args=e, daemon=True) for e in examinations.items()]
     for thread in threads:
@@ -109,7 +88,7 @@ def examine(place: Path, *, deadline_s: float = DEADLINE_S) -> list[Finding]:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {deadline_s:g} s"
-    answers = (found.get(name) or [_unknown(name, late)] for name in examinations)
+    answers = (found.get(name) or [unknown(name, late)] for name in examinations)
     return [about_project, *chain.from_iterable(answers)]
 
 
@@ -122,10 +101,6 @@ def _project(place: Path) -> tuple[Path, Finding]:
         remedy = "change into a project, or set RLMASTER_PROJECT to its path"
         return place, Finding("project", str(error).partition(";")[0], True, cost, remedy)
     return project.runs, Finding("project", str(project.root))
-
-
-def _unknown(name: str, problem: str) -> Finding:
-    return Finding(name, problem, True, "whether it works is not known", "look again later")
 
 
 # ---------------------------------------------------------------------------- what must be there
@@ -260,16 +235,16 @@ def _measured(runs: Path) -> Iterator[Finding]:
     try:
         probe = probe_local(runs, timeout_s=PROGRAM_DEADLINE_S)
     except HostError as error:
-        yield _unknown("disk, memory, GPU", str(error))
+        yield unknown("disk, memory, GPU", str(error))
         return
-    yield _enough(
+    yield enough(
         "disk room",
         probe.disk_free_bytes,
         LEAST_DISK_BYTES,
         "a run ends when the disk is full",
         "see what takes it: rlmaster du; free some: rlmaster gc",
     )
-    yield _enough(
+    yield enough(
         "memory",
         probe.memory_available_bytes,
         LEAST_MEMORY_BYTES,
@@ -277,13 +252,6 @@ def _measured(runs: Path) -> Iterator[Finding]:
         "end other programs, or collect fewer frames: --set frames.steps=50000",
     )
     yield from _gpus(probe)
-
-
-def _enough(name: str, there: int | None, least: int, cost: str, remedy: str) -> Finding:
-    if there is None:
-        return _unknown(name, "it cannot be measured here")
-    found = f"{there / GIB:.1f} GiB free"
-    return Finding(name, found) if there >= least else Finding(name, found, True, cost, remedy)
 
 
 def _gpus(probe: Probe) -> Iterator[Finding]:

@@ -70,10 +70,30 @@ def write_json(path: Path, data: Mapping[str, Any], *, durable: bool = False) ->
 def read_json(path: Path) -> JsonObject | None:
     """Return a JSON file's object, or None where there is no such file or object."""
     try:
-        data = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return parse_object(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def parse_object(content: bytes) -> JsonObject | None:
+    """Return the JSON object that some bytes hold, or None where they hold none.
+
+    They may be torn, or made to do harm.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
         return None
     return cast("JsonObject", data) if isinstance(data, dict) else None
+
+
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file's content from an earlier one, or None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def append_line(path: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
@@ -111,12 +131,5 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[JsonObject], int]:
     except FileNotFoundError:
         return [], offset
     whole, newline, _ = content.rpartition(b"\n")
-    objects: list[JsonObject] = []
-    for line in whole.splitlines():
-        try:
-            data = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(data, dict):
-            objects.append(cast("JsonObject", data))
+    objects = [data for line in whole.splitlines() if (data := parse_object(line)) is not None]
     return objects, offset + len(whole) + len(newline)

@@ -7,6 +7,10 @@
     │   ├── ProjectError              no project here, or nothing of that name in it
     │   └── InventoryError            hosts.toml, or a host that it does not know
     ├── HostError                 3   a computer cannot be reached or lacks what a run needs
+    │   ├── HostKeyError              it may not be the computer that it was
+    │   ├── AuthenticationError       it does not let this account in; trying again changes nothing
+    │   ├── SilenceError              it did not answer in time
+    │   └── RemoteError               what was asked of it was refused there, with this sentence
     ├── RunFolderError            1   a run folder is missing, damaged or in the wrong state
     ├── LaunchError               1   a run was made but could not be started
     ├── ReportError               1   a report cannot be made from what is there
@@ -71,6 +75,27 @@ class HostError(RlmasterError):
     """A computer cannot be reached, or lacks what a run needs."""
 
     exit_code = 3
+
+
+class HostKeyError(HostError):
+    """A computer's host key is unknown, or not the one that is known."""
+
+
+class AuthenticationError(HostError):
+    """A computer does not let this account in; a person has to change something first."""
+
+
+class SilenceError(HostError):
+    """A computer did not answer in time."""
+
+
+class RemoteError(HostError):
+    """The command `rlmaster` refused on another computer what it was asked."""
+
+    def __init__(self, sentence: str, remote_exit_code: int) -> None:
+        """Keep how it ended there, which says of what kind the error is."""
+        self.remote_exit_code = remote_exit_code
+        super().__init__(sentence)
 
 
 class RunFolderError(RlmasterError):

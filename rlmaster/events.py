@@ -29,6 +29,7 @@ SEVERITIES = {
     "stalled": Severity.WARNING,
     "disk_filling": Severity.WARNING,
     "damaged": Severity.WARNING,
+    "resumed_by_itself": Severity.WARNING,
     "stopped": Severity.WARNING,
     "diverged": Severity.ERROR,
     "failed": Severity.ERROR,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from rlmaster.errors import near_match
 from rlmaster.specification import AnyPart, Part, Specification, at_defaults, digest
 
-NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording"})
+NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording", "requires", "on_lost"})
 """Fields of an experiment that do not change what is compared, and so do not enter its digest."""
 
 
@@ -115,6 +115,19 @@ class Recording(Specification):
     """Seconds between the checkpoints that only a resume needs, above 0, at most 86,400."""
 
 
+class Requirements(Specification):
+    """What a run needs of the computer that it goes to; none of it changes what is learned."""
+
+    gpu: bool = False
+    """Whether it needs a GPU that nobody uses."""
+    memory_gb: float = Field(default=1.0, ge=0, le=100_000)
+    """Memory that must be available, in GB of 10^9 bytes, 0 to 100,000."""
+    disk_gb: float = Field(default=1.0, ge=0, le=1_000_000)
+    """Space that must be free where runs are kept, in GB of 10^9 bytes, 0 to 1,000,000."""
+    tags: tuple[str, ...] = ()
+    """Words that the host must have as tags in hosts.toml."""
+
+
 class Experiment(Specification):
     """Every hyperparameter of one run."""
 
@@ -130,6 +143,10 @@ class Experiment(Specification):
     """How the embedder is trained."""
     recording: Recording = Recording()
     """What is kept beside the result."""
+    requires: Requirements = Requirements()
+    """What the run needs of a computer."""
+    on_lost: Literal["report", "resume"] = "report"
+    """What happens when its computer dies or is restarted; `resume` goes on by itself."""
     seed: int = Field(default=1, ge=0, lt=2**31)
     """Seed of every random choice in the run, 0 to 2,147,483,647."""
     tags: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from rlmaster.errors import HostError, ReportError
 from rlmaster.events import Event, event, read_events
 from rlmaster.hosts.queue import Queue
+from rlmaster.hosts.reachability import unreachable_since
 from rlmaster.lifecycle import look_after, wake_queue_runner
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import HostLock, lock_folder
@@ -31,7 +32,11 @@ class Update:
     events: list[Event]
     """Those that were not there at the last look, oldest first."""
     ahead: int | None = None
-    """Runs that start before this one, while it waits for a slot."""
+    """Runs that start before this one, while it waits for a slot here."""
+    host: str = ""
+    """Name of the host where it is made, if that is another computer."""
+    unreachable: str = ""
+    """Why and since when nothing comes from there, if nothing does."""
 
 
 class Follower:
@@ -53,8 +58,21 @@ class Follower:
         events.sort(key=lambda event: event.time)
         if status.state is State.LOST:  # nobody was left to write it
             events.append(event("lost", status.reason, self.run.progress().step))
+        if host := self.host:
+            unreachable = self._why_nothing_comes(host)
+            return Update(status, self.run.progress(), events, host=host, unreachable=unreachable)
         ahead = self._see_to_queue() if status.state is State.QUEUED else None
         return Update(status, self.run.progress(), events, ahead)
+
+    @property
+    def host(self) -> str:
+        """Name of the host where the run is made; empty where that is this computer."""
+        placement = self.run.elsewhere()
+        return placement.host if placement else ""
+
+    def _why_nothing_comes(self, host: str) -> str:
+        found = unreachable_since(self.run.path.parent.parent, host)
+        return f"{host} {found}" if found else ""
 
     def _see_to_queue(self) -> int | None:
         """Return how many runs start before this one; see to it that somebody starts them."""

@@ -34,6 +34,8 @@ DAY_S = 86_400.0
 """What is younger may be in somebody's hands."""
 LEFT_BEHIND = re.compile(r"\.partial-.*|\.report-.*|\..*\.partial|.*\.tmp")
 """Names that writing something gives to what is not yet whole."""
+SENT_HERE = (".incoming-", ".superseded-")
+"""How the names begin of folders that another computer was sending, and of what they replaced."""
 HALF_LAUNCH = re.compile(rf"\d{{8}}-\d{{6}}-[{ID_CHARACTERS}]{{6}}")
 """How a launch names a folder; of another name it is somebody's own."""
 
@@ -70,6 +72,7 @@ def find_garbage(
         "snapshots of code": _unused_snapshots(runs, meter),
         "what cut writes left": _leftovers(runs, meter),
         "what cut launches left": _half_launches(runs, meter),
+        "what other computers sent": _sent_here(runs, meter),
         "announcements and followers": _traces_of_nobody(runs, meter),
         "locks of earlier starts": _earlier_locks(meter),
     }
@@ -181,6 +184,26 @@ def _leftovers(runs: Path, meter: Meter) -> Iterator[Garbage]:
             yield _garbage("leftover", path, meter, "a snapshot that was cut")
 
 
+def _sent_here(runs: Path, meter: Meter) -> Iterator[Garbage]:
+    """Find folders that another computer began to send, and did not go on with for a day."""
+    for folder in (snapshots_folder(runs), *folders_in(runs)):
+        for path in entries_in(folder):
+            if path.name.startswith(SENT_HERE) and _is_all_old(path):
+                what = "what another computer sent here, and has not finished or has replaced"
+                yield _garbage("leftover", path, meter, what, partial(_remove_if_old, path))
+
+
+def _is_all_old(folder: Path) -> bool:
+    return all(map(_is_old, (folder, *folder.rglob("*"))))
+
+
+def _remove_if_old(folder: Path) -> bool:
+    if not _is_all_old(folder):  # it is being sent again
+        return False
+    remove_tree(folder)
+    return True
+
+
 def _half_launches(runs: Path, meter: Meter) -> Iterator[Garbage]:
     """Find folders of runs that were being made when somebody was killed."""
     for run in own_run_folders(runs):
@@ -260,7 +283,7 @@ def _earlier_locks(meter: Meter) -> Iterator[Garbage]:
     """
     earlier = [path for path in folders_in(lock_folder().parent) if path.name != boot_id()]
     for path in earlier if _is_boot_id(boot_id()) else ():
-        if _is_boot_id(path.name) and all(map(_is_old, (path, *path.rglob("*")))):
+        if _is_boot_id(path.name) and _is_all_old(path):
             yield _garbage("lock", path, meter, "locks from before this computer was restarted")
 
 

@@ -6,74 +6,114 @@ Each step may be cut: what counts as a run is whole, and whoever looks after it 
 import platform
 import shutil
 import sys
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from rlmaster.durable_files import utc_now
+from rlmaster.durable_files import JsonObject, utc_now
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.hosts.inventory import Host
-from rlmaster.hosts.local import attach_command
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.selection import Ranked
-from rlmaster.hosts.slots import SlotRules, threads_per_slot
-from rlmaster.lifecycle import enqueue, look_after, wake_queue_runner
+from rlmaster.hosts.slots import threads_per_slot
+from rlmaster.lifecycle import enqueue
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_lock import RunLock, held_slots
-from rlmaster.run_status import WAITING_STATES, State
-from rlmaster.snapshot import git_state, take_snapshot
+from rlmaster.run_lock import RunLock
+from rlmaster.run_status import State
+from rlmaster.snapshot import Snapshot, git_state, take_snapshot
+from rlmaster.starting import Say, await_start
 
-POLL_S = 0.02
-WAKE_S = 1.0
-"""Between two looks whether the queue runner lives."""
-LEAST_WAIT_S = 1.0
-"""Where there is a slot, a run usually starts within this."""
-LONGEST_WAIT_S = 35.0
-"""By then a worker usually has started, or has been given up."""
-
-Say = Callable[[str], None]
+Ask = Callable[[str], str | None]
+"""Asks a person for the passphrase of a key file; None where nobody answers."""
 
 
 @dataclass(frozen=True)
 class HostChoice:
     """Where a run goes, and the ranking that was known when that was decided."""
 
-    name: str
+    host: Host
+    """A host of the inventory."""
     asked_for: str
     """What the person said: a host's name, or `auto`."""
     ranking: Sequence[Ranked]
-    python: str | None = None
-    """Interpreter to run with; None for the one that launches."""
-    rules: SlotRules = field(default_factory=SlotRules)
-    """How many runs it is given at a time."""
-
-    @classmethod
-    def of(cls, host: Host, asked_for: str, ranking: Sequence[Ranked]) -> "HostChoice":
-        """Choose a host of the inventory."""
-        return cls(host.name, asked_for, ranking, host.python, host.slot_rules)
 
     @property
     def threads(self) -> int:
         """Cores that the run has to itself, fixed from its launch on."""
-        probes = [ranked.probe for ranked in self.ranking if ranked.host == self.name]
-        return threads_per_slot(probes[0], self.rules) if probes and probes[0] else 1
+        probes = [ranked.probe for ranked in self.ranking if ranked.host == self.host.name]
+        return threads_per_slot(probes[0], self.host.slot_rules) if probes and probes[0] else 1
 
-    def to_data(self) -> dict[str, Any]:
+    def to_data(self) -> JsonObject:
         """Return what provenance keeps of the decision."""
         return {
-            "host": self.name,
-            "computer": platform.node(),
-            "python": self.python or sys.executable,
+            "host": self.host.name,
+            "kind": self.host.kind,
             "threads": self.threads,
             "asked_for": self.asked_for,
             "ranking": [{"host": r.host, "fits": r.fits, "reason": r.reason} for r in self.ranking],
             "decided": utc_now(),
         }
+
+
+class Destination(Protocol):
+    """Where a run goes, and what is done to get it there."""
+
+    def has(self, parent: RunFolder) -> bool:
+        """Tell whether another run is made there, and not here."""
+        ...
+
+    def place(self, run: RunFolder) -> JsonObject:
+        """Decide where exactly the run is made, before it is one; return it for provenance."""
+        ...
+
+    def begin(self, run: RunFolder) -> None:
+        """Let the run, which is whole now and whose lock is held here, be made there."""
+        ...
+
+    def await_start(self, run: RunFolder) -> None:
+        """Return once the run has begun, or is known to wait."""
+        ...
+
+
+class Here:
+    """This computer, as a destination."""
+
+    def __init__(self, choice: HostChoice, say: Say) -> None:
+        """Go to this computer."""
+        self._choice, self._say = choice, say
+
+    def has(self, parent: RunFolder) -> bool:
+        """Tell that a run which is made here needs no other place."""
+        return False
+
+    def place(self, run: RunFolder) -> JsonObject:
+        """Return where the run is made."""
+        return {
+            "computer": platform.node(),
+            "python": self._choice.host.python or sys.executable,
+            "folder": str(run.path.absolute()),
+        }
+
+    def begin(self, run: RunFolder) -> None:
+        """Queue the run.
+
+        Raises:
+            HostError: If the queue cannot be written.
+        """
+        Queue.here().write_rules(self._choice.host.slot_rules)
+        enqueue(run, run.status().enter(State.QUEUED, host=platform.node()))
+
+    def await_start(self, run: RunFolder) -> None:
+        """Return once the run has begun, or is known to wait.
+
+        Raises:
+            LaunchError: If its worker does not begin.
+        """
+        await_start(run, self._choice.host.name, self._say)
 
 
 def launch(
@@ -83,6 +123,7 @@ def launch(
     rationale: str,
     host: HostChoice,
     say: Say = print,
+    ask: Ask | None = None,
 ) -> RunFolder:
     """Queue a new run and return its folder once its worker lives, or it is known to wait.
 
@@ -92,16 +133,21 @@ def launch(
         rationale: Why the run is made.
         host: Where it goes.
         say: Told each step as it happens, one sentence each.
+        ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
         UsageError: If the rationale is empty, or the script is not in the project.
-        HostError: If the queue cannot be written.
+        HostError: If the host cannot be reached; a run that is made by then is kept, and goes there
+            by itself. Also if the queue cannot be written.
         LaunchError: If the worker does not begin; the run is kept, as failed.
     """
     script = _relative(description.file, project)
-    with _new_run(project, description, rationale, script, host, say) as run:
-        pass
-    return await_start(run, host.name, say)
+    with _reached(project, host, say, ask) as destination:
+        new = _NewRun(project, description, rationale, script, host)
+        with new.made(destination, say) as run:
+            pass
+        destination.await_start(run)
+    return run
 
 
 def branch(
@@ -113,6 +159,7 @@ def branch(
     host: HostChoice,
     checkpoint: Path | None,
     say: Say = print,
+    ask: Ask | None = None,
 ) -> RunFolder:
     """Queue a new run that goes on from where another one was; its parent stays as it is.
 
@@ -122,62 +169,102 @@ def branch(
         description: The parent's experiment with what is changed.
         rationale: Why the run is made.
         host: Where it goes.
-        checkpoint: The parent's checkpoint to go on from; None to begin anew.
+        checkpoint: The parent's checkpoint to go on from, which may be on the parent's host alone;
+            None to begin anew.
         say: Told each step as it happens, one sentence each.
+        ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
         UsageError: If the rationale is empty.
-        HostError: If the queue cannot be written.
+        HostError: If a host cannot be reached; a run that is made by then is kept, and goes there
+            by itself. Also if the queue cannot be written.
         LaunchError: If the parent's files cannot be brought along, or the worker does not begin.
     """
     script = str(parent.provenance().get("script") or "")
-    with _new_run(project, description, rationale, script, host, say, parent) as run:
-        if checkpoint is not None:
-            _bring_along(parent, checkpoint, run)
-    return await_start(run, host.name, say)
+    with _reached(project, host, say, ask) as destination:
+        new = _NewRun(project, description, rationale, script, host, parent)
+        is_there = checkpoint is not None and destination.has(parent)
+        if checkpoint is not None and is_there:
+            new.goes_on_from = _start_there(parent, checkpoint)
+        elif checkpoint is not None and not parent.is_here():
+            _fetch(project, parent, checkpoint, say, ask)
+        with new.made(destination, say) as run:
+            if checkpoint is not None and not is_there:
+                _bring_along(parent, checkpoint, run)
+        destination.await_start(run)
+    return run
 
 
 @contextmanager
-def _new_run(
-    project: Project,
-    description: ScriptDescription,
-    rationale: str,
-    script: str,
-    host: HostChoice,
-    say: Say,
-    parent: RunFolder | None = None,
-) -> Generator[RunFolder]:
-    """Make a run folder, let the caller fill it further, and queue the run.
+def _reached(
+    project: Project, choice: HostChoice, say: Say, ask: Ask | None
+) -> Generator[Destination]:
+    """Reach the host of a launch.
 
-    Its lock is held all the time, so that nobody takes an unfinished launch for a forgotten one.
+    Raises:
+        HostError: If it cannot be reached; nothing has been made by then.
     """
-    if not rationale.strip():
-        raise UsageError("the rationale is empty; say in a few words why this run is made")
-    snapshot = take_snapshot(project)
-    say(f"code kept as snapshot {snapshot.digest[:12]}")
-    if snapshot.left_out:
-        say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
-    run = RunFolder.reserve(project.runs, str(description.experiment["name"]))
-    with _removed_unless_whole(run), RunLock(run.id) as lock:
-        lock.take()  # which nobody else can have heard of
-        yield run
+    if choice.host.kind == "local":
+        yield Here(choice, say)
+        return
+    # Here, since it takes a tenth of a second that a launch on this computer need not wait.
+    from rlmaster.fleet.destination import Elsewhere
+
+    with Elsewhere.reached(project, choice.host, choice.threads, say, ask) as destination:
+        yield destination
+
+
+@dataclass
+class _NewRun:
+    """A run that is about to be made."""
+
+    project: Project
+    description: ScriptDescription
+    rationale: str
+    script: str
+    choice: HostChoice
+    parent: RunFolder | None = None
+    goes_on_from: JsonObject = field(default_factory=JsonObject)
+    """What it takes from its parent on the host that both are on, as provenance keeps it."""
+
+    @contextmanager
+    def made(self, destination: Destination, say: Say) -> Generator[RunFolder]:
+        """Make the run folder, let the caller fill it further, and let the run begin.
+
+        Its lock is held all the time, so that nobody takes an unfinished launch for a cut one.
+        """
+        if not self.rationale.strip():
+            raise UsageError("the rationale is empty; say in a few words why this run is made")
+        snapshot = take_snapshot(self.project)
+        say(f"code kept as snapshot {snapshot.digest[:12]}")
+        if snapshot.left_out:
+            say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
+        run = RunFolder.reserve(self.project.runs, str(self.description.experiment["name"]))
+        with _removed_unless_whole(run), RunLock(run.id) as lock:
+            lock.take()  # which nobody else can have heard of
+            yield run
+            self._fill(run, snapshot, destination.place(run))
+            say(f"run {run.short_id} is in {run.path}")
+            destination.begin(run)
+
+    def _fill(self, run: RunFolder, snapshot: Snapshot, place: JsonObject) -> None:
+        provenance: JsonObject = {
+            "script": self.script,
+            "description": self.description.description,
+            "git": git_state(self.project.root),
+            "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
+            "host_choice": {**self.choice.to_data(), **place},
+        }
+        if self.goes_on_from:
+            provenance["goes_on_from"] = self.goes_on_from
         run.fill(
-            config=description.experiment,
-            rationale=rationale,
-            provenance={
-                "script": script,
-                "description": description.description,
-                "git": git_state(project.root),
-                "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
-                "host_choice": {**host.to_data(), "folder": str(run.path.absolute())},
-            },
-            digests={"experiment": description.digest, "snapshot": snapshot.digest},
-            differs_from_default=description.differs_from_default,
-            parents=[parent.id] if parent else [],
+            config=self.description.experiment,
+            rationale=self.rationale,
+            provenance=provenance,
+            digests={"experiment": self.description.digest, "snapshot": snapshot.digest},
+            differs_from_default=self.description.differs_from_default,
+            parents=[self.parent.id] if self.parent else [],
         )
-        say(f"run {run.short_id} is in {run.path}")
-        Queue.here().write_rules(host.rules)
-        enqueue(run, run.status().enter(State.QUEUED, host=platform.node()))
 
 
 @contextmanager
@@ -226,38 +313,20 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def await_start(run: RunFolder, host: str, say: Say) -> RunFolder:
-    """Return a queued run once it has begun, or is known to wait for others.
+def _start_there(parent: RunFolder, checkpoint: Path) -> JsonObject:
+    """Return what a branch takes from a parent that is on the host where it goes itself."""
+    placement = parent.placement()
+    return {"folder": placement.folder if placement else "", "checkpoint": checkpoint.name}
+
+
+def _fetch(
+    project: Project, parent: RunFolder, checkpoint: Path, say: Say, ask: Ask | None
+) -> None:
+    """Bring what a branch takes from a parent that is on another computer.
 
     Raises:
-        LaunchError: If its worker does not begin.
-        HostError: If there is no process that would start it.
+        HostError: If its host cannot be asked.
     """
-    begun, next_wake = time.monotonic(), 0.0
-    while (status := look_after(run)).state in WAITING_STATES:
-        if waits := _why_it_waits(run, time.monotonic() - begun):
-            say(f"{waits}. `rlmaster queue` shows what waits")
-            return run
-        if time.monotonic() >= next_wake:
-            next_wake = time.monotonic() + WAKE_S
-            wake_queue_runner()
-        time.sleep(POLL_S)
-    if not status.lock:  # no worker ever had it
-        raise LaunchError(f"{status.state}: {status.reason}; {run.log_file} has the rest")
-    command = attach_command(run.path)
-    say(f"the worker runs on {host}" + (f"\n{command} shows its terminal" if command else ""))
-    return run
+    from rlmaster.fleet.parents import fetch_start
 
-
-def _why_it_waits(run: RunFolder, waited_s: float) -> str:
-    """Return why a run does not start yet; nothing where it may start at any moment."""
-    queue = Queue.here()
-    if queue.is_drained:
-        return "the queue is drained; it starts after `rlmaster queue open`"
-    slots = queue.slots()
-    all_taken = bool(slots) and set(slots) <= set(held_slots())
-    if waited_s < LEAST_WAIT_S or not (all_taken or waited_s > LONGEST_WAIT_S):
-        return ""
-    ahead = queue.position(run.id) or 0
-    others = f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""
-    return f"it waits for a slot{others}, and starts by itself"
+    fetch_start(project, parent, checkpoint.name, say, ask)

@@ -7,27 +7,35 @@ that may be cut anywhere: the next who looks after the run goes on from there.
 import os
 import platform
 import shutil
+import signal
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rlmaster.durable_files import utc_now
-from rlmaster.errors import HostError, RunFolderError
-from rlmaster.events import moment_of
+from rlmaster.durable_files import read_json, utc_now
+from rlmaster.errors import HostError, RlmasterError, RunFolderError
+from rlmaster.events import append_event, event, moment_of
 from rlmaster.hosts.local import start_queue_runner
 from rlmaster.hosts.queue import Queue, Ticket
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_lock import HostLock, RunLock, boot_id
-from rlmaster.run_requests import ask_to_stop
-from rlmaster.run_status import WAITING_STATES, State, Status
+from rlmaster.run_requests import ask_to_stop, stop_requests
+from rlmaster.run_status import FINAL_STATES, WAITING_STATES, State, Status
 
+STOP_DEADLINE_S = 90.0
+"""Longer than a worker waits before it kills training that does not end."""
+POLL_S = 0.1
 LOCK_PATIENCE_S = 2.0
 """Who only asks whether a lock is held has it for a moment."""
 SILENCE = timedelta(minutes=1)
 """A worker says every few seconds that it lives."""
+MOST_AT_ONE_PLACE = 3
+"""A run that was killed so often without a step between is not resumed by itself once more."""
 LAUNCH_IS_FORGOTTEN_AFTER = timedelta(hours=1)
 """A launch that was cut is completed by whoever sees it, but nobody expects that the next day."""
 
@@ -63,19 +71,15 @@ def wake_queue_runner() -> None:
 
 
 def _ticket(run: RunFolder, attempt: int, python: str | None = None) -> Ticket:
-    choice = run.host_choice()
-    code = run.code_paths()
-    if not code or not code[0].is_dir():
-        raise RunFolderError(
-            f"the code of run {run.short_id} is gone from {run.path.parent.parent / '.snapshots'}; "
-            f"`rlmaster branch {run.short_id}` starts it anew with the present code"
-        )
+    choice, placement = run.host_choice(), run.placement()
+    if placement:
+        choice = {"python": placement.python, "threads": placement.threads}
     return Ticket(
         run_id=run.id,
         run_folder=str(run.path.absolute()),
         attempt=attempt,
         python=python or str(choice.get("python") or sys.executable),
-        code_folder=str(code[0].absolute()),
+        code_folder=str(run.code_folder().absolute()),
         threads=int(choice.get("threads") or 1),
         environment=dict(os.environ),
         queued=utc_now(),
@@ -86,16 +90,19 @@ def _ticket(run: RunFolder, attempt: int, python: str | None = None) -> Ticket:
 
 
 def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status:
-    """Return how a run stands, after writing what nobody else is left to write.
+    """Return how a run stands, after doing what nobody else is left to do.
 
-    A run that claims to be running here while its lock is free is lost. One that waits here without
-    a ticket, since its launch was cut, is given one. A lock on another computer says nothing here.
+    A run that claims to be running here while its lock is free is lost, and goes on by itself where
+    its experiment says so. One that waits here without a ticket, since its launch was cut, is given
+    one. A run on another computer is left alone: what is here is a mirror, or a shared disk.
 
     Args:
         run: The run.
         waiting: Ids of the runs that have a ticket, where many runs are looked after at once.
     """
     status = run.status()
+    if not run.is_here():
+        return status
     if status.state is State.RUNNING and status.boot_id == boot_id():
         return _mark_lost(run, status, "its worker was killed, and training ended with it")
     if status.state is State.RUNNING and status.host == platform.node():
@@ -109,7 +116,9 @@ def look_after(run: RunFolder, waiting: Collection[str] | None = None) -> Status
 
 
 def _waits_here(run: RunFolder, status: Status) -> bool:
-    """Tell whether a run waits for this computer, and is no copy of one that does."""
+    """Tell whether a run that is here waits for this computer, and is no copy of one that does."""
+    if run.placement():
+        return True
     choice = run.host_choice()
     made_in = Path(str(choice.get("folder") or run.path))
     is_copy = made_in != run.path.absolute() and RunFolder(made_in).exists()
@@ -134,7 +143,9 @@ def _mark_lost(run: RunFolder, seen: Status, reason: str) -> Status:
             return run.status()
         lost = status.enter(State.LOST, reason=reason)
         with suppress(OSError):  # who cannot write there can still be told
-            run.append_attempt(lost.describe_attempt(status.since))
+            run.append_attempt(lost.describe_attempt(status.since, run.progress().place))
+            if queued := go_on_by_itself(run, lost):
+                return queued
             run.write_status(lost)
         return lost
 
@@ -146,7 +157,7 @@ def _requeue(run: RunFolder, seen: Status) -> Status:
             return run.status()  # somebody is at it
         old = datetime.now(UTC) - run.created > LAUNCH_IS_FORGOTTEN_AFTER
         try:
-            if status.state is State.PREPARED and old:
+            if status.state is State.PREPARED and old and not run.placement():
                 reason = f"its launch was interrupted; `rlmaster resume {run.short_id}` starts it"
                 status = status.enter(State.FAILED, reason=reason)
                 run.write_status(status)
@@ -162,6 +173,42 @@ def _requeue(run: RunFolder, seen: Status) -> Status:
         except (HostError, OSError):  # the disk is full, say; the next look tries again
             return seen
         return status
+
+
+def go_on_by_itself(run: RunFolder, ended: Status) -> Status | None:
+    """Queue the next attempt of a run that was ended from outside, if its experiment says so.
+
+    The caller holds its lock, has noted the attempt, and has not written that it ended: readers see
+    a run that waits again.
+
+    Args:
+        run: A run that is here.
+        ended: How it ended.
+
+    Returns:
+        The status that was written; None where the ending counts.
+    """
+    killed = ended.state is State.FAILED and ended.signal == signal.SIGKILL
+    if not (killed or ended.state is State.LOST) or ended.host != platform.node():
+        return None
+    if (read_json(run.config_file) or {}).get("on_lost") != "resume" or _dies_in_place(run):
+        return None
+    if stop_requests(run, ended.attempt):  # it was to end, and has
+        return None
+    try:
+        queued = _queue_next_attempt(run, ended)
+    except (RlmasterError, OSError):  # its code is gone, the disk is full, ...
+        return None
+    message = f"{ended.reason}; it goes on by itself as attempt {queued.attempt}"
+    with suppress(OSError):
+        append_event(run.worker_events, event("resumed_by_itself", message, run.progress().step))
+    return queued
+
+
+def _dies_in_place(run: RunFolder) -> bool:
+    """Tell whether the last attempts all ended at one place; that is left to a person."""
+    places = [str(attempt.get("place")) for attempt in run.attempts()[-MOST_AT_ONE_PLACE:]]
+    return len(places) == MOST_AT_ONE_PLACE and len(set(places)) == 1
 
 
 # ---------------------------------------------------------------------------- stop and resume
@@ -184,7 +231,7 @@ def abandon(run: RunFolder) -> Status:
             raise RunFolderError(f"run {run.short_id} is still being worked on")
         end = State.LOST if status.state is State.RUNNING else State.STOPPED
         given_up = status.enter(end, reason=reason)
-        run.append_attempt(given_up.describe_attempt(status.since))
+        run.append_attempt(given_up.describe_attempt(status.since, run.progress().place))
         run.write_status(given_up)
         return given_up
 
@@ -211,6 +258,27 @@ def stop(run: RunFolder) -> Status:
     return status
 
 
+def await_end(run: RunFolder, look: Callable[[], Status] | None = None) -> Status:
+    """Return how a run stands that was asked to end, once it has.
+
+    Args:
+        run: The run.
+        look: Tells how it stands; by default `look_after` does.
+
+    Raises:
+        RunFolderError: If it does not end.
+    """
+    deadline = time.monotonic() + STOP_DEADLINE_S
+    while (status := look() if look else look_after(run)).state not in FINAL_STATES:
+        if time.monotonic() > deadline:
+            raise RunFolderError(
+                f"run {run.short_id} has not ended within {STOP_DEADLINE_S:.0f} s; "
+                f"{run.log_file} says what it is doing"
+            )
+        time.sleep(POLL_S)
+    return status
+
+
 def _withdraw(run: RunFolder) -> Status:
     """Take a run out of the queue; one whose worker comes at this moment is left as it is."""
     with RunLock(run.id) as lock:
@@ -232,19 +300,21 @@ def _ticket_folder(run_id: str) -> Path | None:
     return Path(ticket.run_folder) if ticket else None
 
 
-def resume(run: RunFolder) -> Status:
+def resume(run: RunFolder, attempt: int | None = None) -> Status:
     """Queue the next attempt of a run that was stopped, failed or lost; return its status.
+
+    Args:
+        run: The run.
+        attempt: Its number, where others were made elsewhere; by default the next one.
 
     Raises:
         RunFolderError: If it cannot be resumed, with what can be done instead.
         HostError: If the queue cannot be written.
     """
+    if not run.is_here():
+        raise RunFolderError(f"run {run.short_id} is made on another computer now")
     state = look_after(run).state
-    if state is State.COMPLETED:
-        raise RunFolderError(
-            f"run {run.short_id} is completed; `rlmaster branch {run.short_id} --set "
-            "training.updates=...` makes a new run that goes on from it"
-        )
+    refuse_completed(run, state)
     with RunLock(run.id) as lock:
         if state is State.RUNNING or not lock.take_within(LOCK_PATIENCE_S):
             raise RunFolderError(f"run {run.short_id} is still being worked on")
@@ -255,12 +325,33 @@ def resume(run: RunFolder) -> Status:
         status = run.status()
         if status.state in WAITING_STATES:
             raise RunFolderError(f"run {run.short_id} waits in the queue already")
-        for request in run.requests.glob("*.json"):  # of attempts that have ended
-            request.unlink(missing_ok=True)
-        queued = status.next_attempt(platform.node())
-        known = str(run.host_choice().get("python") or "")
-        is_there = shutil.which(Path(known).expanduser()) is not None
-        enqueue(run, queued, python=known if is_there else sys.executable)
+        queued = _queue_next_attempt(run, status, attempt)
     with RunIndex(run.path.parent.parent) as index:  # which does not look again at what has ended
         index.refresh(run)
+    return queued
+
+
+def refuse_completed(run: RunFolder, state: State) -> None:
+    """Refuse to resume a run that has nothing left to do.
+
+    Raises:
+        RunFolderError: If it is completed, with what can be done instead.
+    """
+    if state is State.COMPLETED:
+        raise RunFolderError(
+            f"run {run.short_id} is completed; `rlmaster branch {run.short_id} --set "
+            "training.updates=...` makes a new run that goes on from it"
+        )
+
+
+def _queue_next_attempt(run: RunFolder, ended: Status, attempt: int | None = None) -> Status:
+    """Let a run that has ended wait for its next attempt; the caller holds its lock."""
+    for request in run.requests.glob("*.json"):  # of attempts that have ended
+        request.unlink(missing_ok=True)
+    queued = ended.next_attempt(platform.node())
+    queued = replace(queued, attempt=attempt or queued.attempt)
+    placement = run.placement()
+    known = placement.python if placement else str(run.host_choice().get("python") or "")
+    is_there = shutil.which(Path(known).expanduser()) is not None
+    enqueue(run, queued, python=known if is_there else sys.executable)
     return queued

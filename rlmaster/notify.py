@@ -28,6 +28,8 @@ DEADLINE_S = 3.0
 URGENCY = {Severity.INFO: 0, Severity.GOOD: 1, Severity.WARNING: 1, Severity.ERROR: 2}
 SERVER_SCHEMES = ("json", "form", "xml", "ntfy", "gotify", "mailto")
 """Services whose URL names the user's own server as its host, elsewhere that may be a token."""
+PUSH = "push-"
+"""How the ids of the channels begin that are no desktop."""
 DELIVERED = b"delivered\n"
 
 
@@ -60,6 +62,11 @@ class Channel:
     send: Callable[[str, str, Severity], Delivery] = field(repr=False)
     """Sends a title and a body; knows the address."""
 
+    @property
+    def is_push(self) -> bool:
+        """Whether it reaches people wherever they are, and from other computers as well."""
+        return self.id.startswith(PUSH)
+
     def deliver(self, title: str, body: str, severity: Severity) -> Delivery:
         """Send a notice and say whether it arrived."""
         return replace(self.send(title, body, severity), channel=self.label)
@@ -77,7 +84,7 @@ def channels(config: UserConfig) -> list[Channel]:
         if seen[label] > 1:
             label += f" ({seen[label]})"
         name = re.sub(r"[^a-z0-9.]+", "-", label).strip("-.")
-        found.append(Channel(f"push-{name}", label, config.kinds, _pusher(url)))
+        found.append(Channel(f"{PUSH}{name}", label, config.kinds, _pusher(url)))
     return found
 
 

@@ -22,6 +22,7 @@ from rlmaster.durable_files import (
     write_json,
 )
 from rlmaster.errors import RunFolderError
+from rlmaster.placement import Placement
 from rlmaster.run_status import State, Status
 
 SCHEMA_VERSION = 1
@@ -53,6 +54,11 @@ class Progress:
     result: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the run came to, once it is known: `metric`, `value`, `before`, `best`, `unit`."""
 
+    @property
+    def place(self) -> str:
+        """Where training is, such as `collecting 4,000`; it differs as long as anything moves."""
+        return f"{self.phase} {self.step:,}".strip()
+
 
 class RunFolder:
     """One run on disk."""
@@ -66,6 +72,7 @@ class RunFolder:
         self.conclusion_file = path / "conclusion.md"
         self.tags_file = path / "tags.json"
         self.provenance_file = path / "provenance.json"
+        self.placement_file = path / "placement.json"
         self.environment_file = path / "environment.json"
         self.status_file = path / "status.json"
         self.attempts_file = path / "attempts.jsonl"
@@ -206,6 +213,36 @@ class RunFolder:
         choice = self.provenance().get("host_choice")
         return cast("JsonObject", choice) if isinstance(choice, dict) else {}
 
+    def goes_on_from(self) -> JsonObject:
+        """Return the folder of the parent, and its checkpoint, on the host that both are on.
+
+        Empty where a run begins anew, or took what it begins with from here.
+        """
+        source = self.provenance().get("goes_on_from")
+        return cast("JsonObject", source) if isinstance(source, dict) else {}
+
+    def placement(self) -> Placement | None:
+        """Return where the run is made; None where it never left the computer of its launch."""
+        return Placement.from_data(read_json(self.placement_file) or {})
+
+    def is_here(self) -> bool:
+        """Tell whether the run is made in this very folder, and this is no mirror of it."""
+        return self.elsewhere() is None
+
+    def elsewhere(self) -> Placement | None:
+        """Return where the run is made if this is only its mirror; None where it is made here."""
+        placement = self.placement()
+        return None if placement is None or placement.is_here(self.path) else placement
+
+    def is_guest(self) -> bool:
+        """Tell whether the run is made here for a project on another computer."""
+        placement = self.placement()
+        return placement is not None and placement.kind != "local" and placement.is_here(self.path)
+
+    def write_placement(self, placement: Placement) -> None:
+        """Keep where the run is made."""
+        write_json(self.placement_file, placement.to_data(), durable=True)
+
     def code_paths(self) -> list[Path]:
         """Return where Python finds the run's code: its snapshot, and the script's folder there.
 
@@ -217,6 +254,21 @@ class RunFolder:
             return [snapshot, snapshot / Path(str(known["script"])).parent]
         except (KeyError, TypeError):
             return []
+
+    def code_folder(self) -> Path:
+        """Return the snapshot that the run is made with.
+
+        Raises:
+            RunFolderError: If it is gone.
+        """
+        code = self.code_paths()
+        if not code or not code[0].is_dir():
+            raise RunFolderError(
+                f"the code of run {self.short_id} is gone from "
+                f"{self.path.parent.parent / '.snapshots'}; `rlmaster branch {self.short_id}` "
+                "starts it anew with the present code"
+            )
+        return code[0]
 
     def environment(self) -> JsonObject:
         """Return the packages and hardware the run had; empty before it started."""

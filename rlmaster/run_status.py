@@ -65,6 +65,8 @@ class Status:
     """Why it ended, in one sentence."""
     answered: tuple[str, ...] = ()
     """Ids of the requests that this attempt has obeyed."""
+    announces: bool = False
+    """Whether the worker itself pushes notices, so that others wait for it to have done so."""
 
     def enter(self, state: State, **changes: Any) -> "Status":
         """Return the status after a change of state.
@@ -86,8 +88,13 @@ class Status:
             raise RunFolderError(f"a run that is {self.state} cannot be resumed")
         return Status(State.QUEUED, self.attempt + 1, since=utc_now(), host=host)
 
-    def describe_attempt(self, started: str) -> JsonObject:
-        """Return what the list of attempts says of one that has ended and began at `started`."""
+    def describe_attempt(self, started: str, place: str) -> JsonObject:
+        """Return what the list of attempts says of one that has ended.
+
+        Args:
+            started: When it began, ISO 8601 in UTC.
+            place: How far it was: its phase and step.
+        """
         return {
             "attempt": self.attempt,
             "host": self.host,
@@ -95,6 +102,7 @@ class Status:
             "end": self.since,
             "state": self.state,
             "reason": self.reason,
+            "place": place,
         }
 
     def to_data(self) -> JsonObject:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from rlmaster.durable_files import sync_folder, sync_tree
@@ -48,8 +49,7 @@ def take_snapshot(project: Project) -> Snapshot:
     """
     files, left_out = _select(project)
     if project.root.resolve() / "rlmaster" != PACKAGE:
-        package = [path for path in _walk(PACKAGE) if path.is_file()]
-        files |= {f"rlmaster/{path.relative_to(PACKAGE)}": path for path in package}
+        files |= _package_files()
     contents = _read(files)
     digest = _digest(contents)
     folder = project.runs / ".snapshots" / digest
@@ -59,6 +59,32 @@ def take_snapshot(project: Project) -> Snapshot:
         except OSError as error:
             raise LaunchError(f"cannot keep the code of the run ({error})") from error
     return Snapshot(digest, folder, [_shown(name) for name in sorted(left_out)])
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The package `rlmaster` that this process runs, for a computer that has none."""
+
+    digest: str
+    """SHA-256 over every path and content, as a snapshot has it."""
+    contents: dict[str, bytes]
+    """Every file by its name."""
+
+
+@cache
+def read_tools() -> Tools:
+    """Read the package once, so that all this process sends is of one piece.
+
+    Raises:
+        LaunchError: If it cannot be read.
+    """
+    contents = _read(_package_files())
+    return Tools(_digest(contents), contents)
+
+
+def _package_files() -> dict[str, Path]:
+    package = [path for path in _walk(PACKAGE) if path.is_file()]
+    return {f"rlmaster/{path.relative_to(PACKAGE)}": path for path in package}
 
 
 def _is_there(folder: Path) -> bool:

@@ -23,17 +23,19 @@ from typing import BinaryIO
 
 from rlmaster.announcing import announce_ending
 from rlmaster.durable_files import utc_now, write_json
-from rlmaster.errors import HostError
+from rlmaster.errors import HostError, UsageError
 from rlmaster.events import Event, append_event, event
 from rlmaster.hosts.local import start_follower, start_queue_runner
 from rlmaster.hosts.probing import probe_local
 from rlmaster.hosts.queue import Queue
 from rlmaster.hosts.slots import device_of
+from rlmaster.lifecycle import go_on_by_itself
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_lock import HostLock, RunLock, SlotLock, boot_id
 from rlmaster.run_requests import stop_requests
 from rlmaster.run_status import STOPPED_EXIT_CODE, WAITING_STATES, State, Status
 from rlmaster.run_watch import DiskWatch, StallWatch
+from rlmaster.user_config import read_user_config
 
 HEARTBEAT_S = 5.0
 POLL_S = 0.2
@@ -116,6 +118,7 @@ class Worker:
             host=platform.node(),
             boot_id=boot_id(),
             lock=str(self._lock.path),
+            announces=_pushes(),
         )
         self._insist_on(status)
         if self._slot_lock:
@@ -268,8 +271,9 @@ class Worker:
         message = status.reason or "training finished"
         with suppress(OSError):
             self._say(event(kind, message, int(self.run.progress().result.get("step", 0))))
-            self.run.append_attempt(status.describe_attempt(started))
-        self._insist_on(status)
+            self.run.append_attempt(status.describe_attempt(started, self.run.progress().place))
+        if not go_on_by_itself(self.run, status):
+            self._insist_on(status)
 
     def _hand_over(self) -> None:
         """Free run and slot, see to what waits for them, and tell how the run ended."""
@@ -282,6 +286,12 @@ class Worker:
         self._see_to_follower()  # where one lives, it makes the report; else this one does
 
     def _see_to_follower(self) -> None:
+        """Start the process that tells people of the run, and makes its report.
+
+        Where the run is a guest, both are done where its project is; but a host that may push does.
+        """
+        if self.run.is_guest() and not _pushes():
+            return
         with suppress(HostError):  # nobody is told and there is no report, but the run goes on
             start_follower(self.run.path)
 
@@ -314,6 +324,14 @@ def _started(waiting: Status) -> Event:
         since = datetime.fromisoformat(waiting.since)
         waited_s = max(0.0, (datetime.now(UTC) - since).total_seconds())
     return event("started", message, waited_s=round(waited_s, 1))
+
+
+def _pushes() -> bool:
+    """Tell whether this computer may push notices."""
+    try:
+        return bool(read_user_config().push)
+    except UsageError:
+        return False
 
 
 def _signal_name(number: int) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 class Receiver:
     """What was sent to it, oldest first, and how it answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str) -> None:
         self.port = port
+        self.address = address
         self.received: list[dict[str, Any]] = []
         self.status = 200
         self.answers = threading.Event()
@@ -22,12 +23,12 @@ class Receiver:
     @property
     def ntfy(self) -> str:
         """Its address as an ntfy server."""
-        return f"ntfy://somebody:s3cret@127.0.0.1:{self.port}/t0pic"
+        return f"ntfy://somebody:s3cret@{self.address}:{self.port}/t0pic"
 
     @property
     def json(self) -> str:
         """Its address as a web hook."""
-        return f"json://somebody:s3cret@127.0.0.1:{self.port}/t0ken"
+        return f"json://somebody:s3cret@{self.address}:{self.port}/t0ken"
 
     def titles(self) -> list[str]:
         """Return the titles of what was sent."""
@@ -35,8 +36,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Serve on a free port of this computer."""
+def receiving(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Serve on a free port of this computer, at one of its addresses."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # the name is http.server's
@@ -52,8 +53,8 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = Receiver(server.server_port)
+    with ThreadingHTTPServer((address, 0), Handler) as server:
+        receiver = Receiver(server.server_port, address)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

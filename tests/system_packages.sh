@@ -18,6 +18,9 @@ dunst:dunst:desktop notifications on a real notification server
 notify-send:libnotify-bin:desktop notifications on a real notification server
 Xvfb:xvfb:desktop notifications on a real notification server
 ssh:openssh-client:hosts reached over SSH
+sshd:openssh-server:hosts reached over SSH
+ip:iproute2:hosts with addresses of their own, and faults
+nft:nftables:links that drop packets
 '
 
 present() {

@@ -3,17 +3,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fleet.places import put_here
 from waiting import wait_until
 
 from rlmaster import announcing
 from rlmaster.announcing import Announcer, announce_ending, ending_notice, notice_of
-from rlmaster.durable_files import utc_now
+from rlmaster.durable_files import utc_now, write_json
 from rlmaster.events import Event, append_event, event
 from rlmaster.notify import Delivery
 from rlmaster.run_folder import Progress, RunFolder
@@ -163,8 +165,9 @@ def test_the_same_at_the_same_step_after_a_resume_is_another_notice(run):
 
 def test_every_kind_that_can_be_chosen_can_happen():
     kinds = announcing.ANNOUNCED.union(announcing.ENDINGS.values(), announcing.STANDINGS.values())
+    as_lost = {"resumed_by_itself"}  # told to who wants to hear what is lost
 
-    assert kinds | {"started"} == set(NOTICE_KINDS)
+    assert (kinds | {"started"}) - as_lost == set(NOTICE_KINDS)
 
 
 # ---------------------------------------------------------------------------------------- endings
@@ -535,3 +538,45 @@ def test_a_notice_is_not_lost_with_the_process_that_was_telling_it(
     assert len(receiver.received) == 2  # the first was never acknowledged to anybody
     assert follow().communicate(timeout=60)[0] == "[]\n"
     assert len(receiver.received) == 2
+
+
+# ------------------------------------------------------------------------------- on other computers
+
+
+def test_of_a_guest_no_standing_is_told_which_depends_on_runs_that_are_not_here(run, runs):
+    ended = Status(State.COMPLETED, since=utc_now())
+    assert "standing" in body_of(run, runs, ended)
+    put_here(run)
+    assert "standing" not in body_of(run, runs, ended)
+    put_here(run, kind="local")  # it came back
+    assert "standing" in body_of(run, runs, ended)
+
+
+def body_of(run: RunFolder, runs: Path, status: Status) -> str:
+    """Return what the notice of an ending says, with a standing that is known."""
+    run.report.mkdir(exist_ok=True)
+    write_json(run.standing_file, {"sentence": "standing"})
+    notice = ending_notice(run, runs, status)
+    assert notice is not None
+    return notice.title + notice.body
+
+
+def test_what_is_held_back_is_pushed_later_and_not_lost_with_the_end(run, runs, pushed):
+    announcer = Announcer(run, runs)
+    begun = time.monotonic()
+
+    announcer.tell_ending(Status(State.FAILED, since=utc_now()), hold_push_s=0.3)
+    (delivery,) = announcer.close()
+
+    assert delivery.delivered
+    assert time.monotonic() - begun >= 0.3
+    assert len(pushed.received) == 1
+
+
+def test_a_run_of_which_nothing_is_told_costs_no_thread(run, runs, pushed):
+    before = threading.active_count()
+    announcer = Announcer(run, runs)
+    announcer.tell([event("note", "hello")])
+    assert threading.active_count() == before
+    assert announcer.close() == []
+    assert pushed.received == []

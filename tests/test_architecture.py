@@ -9,6 +9,7 @@ CONTROL_SIDE = [
     "rlmaster",
     "rlmaster.cli",
     "rlmaster.launcher",
+    "rlmaster.fleet.shipping",
     "rlmaster.worker",
     "rlmaster.follower",
     "rlmaster.experiment_script",
@@ -56,3 +57,7 @@ def test_the_command_line_waits_for_no_heavy_library():
         "apprise",
         "jinja2",
     }
+
+
+def test_a_launch_on_this_computer_waits_for_no_ssh_library():
+    assert "paramiko" not in modules_after("import rlmaster.launcher, rlmaster.cli.adopt")

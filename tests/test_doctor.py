@@ -11,7 +11,8 @@ import pytest
 from waiting import wait_until
 
 from rlmaster import doctor
-from rlmaster.doctor import Finding, examine
+from rlmaster.doctor import examine
+from rlmaster.finding import Finding
 from rlmaster.hosts.probe import Gpu
 from rlmaster.hosts.probing import probe_local
 from rlmaster.run_lock import FOLDER_VARIABLE

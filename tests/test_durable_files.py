@@ -87,7 +87,7 @@ def test_a_torn_line_costs_itself_and_nothing_else(writes):
         assert read_lines(path)[0] == [*expected, {"last": 1}]
 
 
-@given(st.binary())
+@given(st.binary() | st.just(b"[" * 100_000))
 def test_garbage_is_passed_over(garbage):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.jsonl"
@@ -205,7 +205,9 @@ def test_json_files_come_back(data):
         assert read_json(path) == data
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff\xfe", b'{"a": 1}x'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"null", b"\xff\xfe", b'{"a": 1}x', b"[" * 100_000]
+)
 def test_a_damaged_json_file_reads_as_none(tmp_path, content):
     path = tmp_path / "data.json"
     path.write_bytes(content)

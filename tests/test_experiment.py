@@ -15,11 +15,12 @@ from rlmaster.experiment import (
     Experiment,
     RandomFrames,
     Recording,
+    Requirements,
     atari_games,
 )
 from rlmaster.specification import Specification
 
-NOT_SCIENTIFIC = {"name", "tags", "seed", "recording"}
+NOT_SCIENTIFIC = {"name", "tags", "seed", "recording", "requires", "on_lost"}
 EXPERIMENT = Experiment(name="x", environment=Atari(game="Pong"))
 
 experiments = st.builds(
@@ -50,6 +51,13 @@ experiments = st.builds(
         evaluations=st.integers(3, 10_000),
     ),
     recording=st.builds(Recording, previews=st.integers(0, 1000)),
+    requires=st.builds(
+        Requirements,
+        gpu=st.booleans(),
+        memory_gb=st.floats(0, 1000),
+        tags=st.lists(st.sampled_from(["a100", "quiet"])).map(tuple),
+    ),
+    on_lost=st.sampled_from(["report", "resume"]),
     seed=st.integers(0, 2**31 - 1),
     tags=st.lists(st.text(), max_size=3).map(tuple),
 )
@@ -207,3 +215,13 @@ def test_channels_out_of_range_are_refused_with_the_range(channels):
 def test_parts_are_not_shared_between_kinds():
     with pytest.raises((SpecificationError, ValidationError)):
         Experiment(name="x", environment=Atari(game="Pong"), embedder=RandomFrames())
+
+
+def test_a_config_of_a_time_without_requirements_is_read():
+    data = EXPERIMENT.to_data()
+    del data["requires"], data["on_lost"]
+
+    experiment = Experiment.from_data(data)
+
+    assert experiment == EXPERIMENT
+    assert (experiment.requires, experiment.on_lost) == (Requirements(), "report")

@@ -1,13 +1,16 @@
 import os
 import platform
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fleet.places import put_here, put_on
 from made_runs import make_run
 
 from rlmaster.events import Event, append_event, event
 from rlmaster.follower import Follower, finish
+from rlmaster.hosts.reachability import note_reachable, note_unreachable
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import HostLock, RunLock, boot_id, lock_folder
 from rlmaster.run_status import State, Status
@@ -143,3 +146,44 @@ def test_a_report_that_somebody_else_makes_is_waited_for(run, tmp_path):
     assert (ending.tex, ending.pdf) == (run.report_tex, None)
     assert run.report_tex.read_text() == "theirs"
     assert f"`rlmaster report {run.short_id}` says why" in ending.note
+
+
+# ---------------------------------------------------------------------- on other computers
+
+
+@pytest.fixture
+def elsewhere(run) -> RunFolder:
+    """A run that a host of another name claims to be making."""
+    put_on(run, "office")
+    run.write_status(Status(State.RUNNING, host="office", boot_id=boot_id()))
+    return run
+
+
+def test_a_run_elsewhere_is_left_alone_and_shown_with_its_host(elsewhere):
+    update = Follower(elsewhere).look()
+
+    assert update.status.state is State.RUNNING  # although its lock is free here
+    assert update.host == "office"
+    assert update.unreachable == ""
+    assert update.ahead is None
+
+
+def test_who_follows_a_run_elsewhere_is_told_that_nothing_comes_from_there(elsewhere):
+    runs = elsewhere.path.parent.parent
+    note_unreachable(runs, "office", "it does not answer")
+
+    assert re.fullmatch(
+        r"office unreachable since \d\d:\d\d[:;] it does not answer",
+        Follower(elsewhere).look().unreachable,
+    )
+    note_reachable(runs, "office")
+    assert Follower(elsewhere).look().unreachable == ""
+
+
+def test_a_guest_is_followed_like_any_run_of_this_computer(run):
+    put_here(run)
+
+    update = Follower(run).look()
+
+    assert update.status.state is State.LOST
+    assert update.host == ""

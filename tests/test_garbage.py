@@ -330,6 +330,23 @@ def test_what_cut_writes_and_removals_left_elsewhere_goes(runs):
     assert list((runs / ".trash").iterdir()) == []
 
 
+def test_what_another_computer_has_not_finished_sending_goes_after_a_day(runs):
+    names = [".snapshots/.incoming-a", "pong/.incoming-b", "pong/.superseded-c-1234"]
+    for name in [*names, "pong/.incoming-going-on"]:
+        (runs / name / "replay").mkdir(parents=True)
+        (runs / name / "replay" / "chunk").touch()
+        for path in ("replay/chunk", "replay", "."):
+            age(runs / name / path, 2)
+    age(runs / "pong" / ".incoming-going-on" / "replay" / "chunk", 0)
+
+    items = found(runs)
+    age(runs / "pong" / ".incoming-b" / "replay" / "chunk", 0)  # it goes on just now
+
+    assert [item.remove() for item in items] == [True, False, True]
+    left = sorted(path.name for path in (runs / "pong").iterdir())
+    assert left == [".incoming-b", ".incoming-going-on"]
+
+
 # --------------------------------------------------------------------------- traces and locks
 
 

@@ -3,14 +3,12 @@ import shutil
 import pytest
 from waiting import wait_until
 
-from rlmaster import launcher
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import describe_script
-from rlmaster.hosts.queue import Queue
+from rlmaster.hosts.inventory import Host
 from rlmaster.launcher import HostChoice, launch
 from rlmaster.project import Project
-from rlmaster.run_folder import RunFolder, list_runs
-from rlmaster.run_lock import SlotLock
+from rlmaster.run_folder import list_runs
 from rlmaster.run_status import FINAL_STATES, State
 from rlmaster.snapshot import PACKAGE
 
@@ -61,7 +59,7 @@ def start(project, same_environment):
 
     def launch_it(rationale: str, python: str | None = None):
         description = describe_script(project / "experiments" / "tiny.py")
-        host = HostChoice("local", "auto", [], python)
+        host = HostChoice(Host("local", python=python), "auto", [])
         return launch(
             Project(project), description, rationale=rationale, host=host, say=lambda _text: None
         )
@@ -96,22 +94,3 @@ def test_an_interpreter_without_what_it_needs_is_told_apart(start, tmp_path):
 
     with pytest.raises(LaunchError, match="No module named 'pydantic'"):
         start("why", str(python))
-
-
-def test_a_first_launch_is_not_told_to_wait_before_anybody_has_counted_the_slots(
-    own_locks, tmp_path
-):
-    run = RunFolder(tmp_path / "pong" / "20260101-000000-abcdef")
-    assert launcher._why_it_waits(run, 5.0) == ""
-    queue = Queue.here()
-    queue.drain()
-    assert launcher._why_it_waits(run, 0.0) == (
-        "the queue is drained; it starts after `rlmaster queue open`"
-    )
-    queue.open()
-    queue.write_slots(["cpu:0"])
-    assert launcher._why_it_waits(run, 5.0) == ""
-    with SlotLock("cpu:0") as lock:
-        assert lock.take()
-        assert launcher._why_it_waits(run, 0.0) == ""
-        assert launcher._why_it_waits(run, 5.0) == "it waits for a slot, and starts by itself"

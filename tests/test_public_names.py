@@ -12,6 +12,7 @@ PUBLIC_NAMES = [
     "LoadedRun",
     "RandomFrames",
     "Recording",
+    "Requirements",
     "launch",
     "load_run",
 ]

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import rlmaster
 from rlmaster import snapshot
 from rlmaster.errors import LaunchError
 from rlmaster.project import Project
-from rlmaster.snapshot import git_state, take_snapshot
+from rlmaster.snapshot import PACKAGE, git_state, read_tools, take_snapshot
 
 
 @pytest.fixture(params=["in git", "outside git"])
@@ -316,3 +317,14 @@ def test_a_repository_without_a_commit_has_none(project):
     subprocess.run(["git", "init", "-q", str(project)], check=True)
 
     assert git_state(project)["commit"] is None
+
+
+def test_the_tools_are_the_package_that_runs_and_nothing_else():
+    tools = read_tools()
+
+    files = {
+        path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert set(tools.contents) == {f"rlmaster/{path.relative_to(PACKAGE)}" for path in files}
+    assert tools.contents["rlmaster/snapshot.py"] == (PACKAGE / "snapshot.py").read_bytes()
+    assert re.fullmatch("[0-9a-f]{64}", tools.digest)

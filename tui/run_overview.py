@@ -28,6 +28,8 @@ class RunOverview:
     state: str
     since: datetime | None
     heartbeat: datetime | None
+    host: str
+    """The other computer that it is made on; empty where that is this one."""
     slot: str
     reason: str
     progress: Progress
@@ -45,6 +47,7 @@ def read_overview(folder: RunFolder) -> RunOverview:
         state=state,
         since=parse_time(str(status.since)),
         heartbeat=parse_time(str(status.heartbeat)),
+        host=_host(folder),
         slot=one_line(str(status.slot)),
         reason=reason,
         progress=_progress(folder),
@@ -58,6 +61,14 @@ def _status(folder: RunFolder) -> tuple[Status, str, str]:
         return status, str(status.state), printable(str(status.reason)).strip()
     except OSError as error:
         return Status(State.PREPARED), UNREADABLE, one_line(f"status.json: {error}")
+
+
+def _host(folder: RunFolder) -> str:
+    try:
+        placement = folder.elsewhere()
+    except OSError:
+        return ""
+    return one_line(str(placement.host)) if placement else ""
 
 
 def _progress(folder: RunFolder) -> Progress:

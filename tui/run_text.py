@@ -29,11 +29,12 @@ SEVERITY_COLOURS = {
 def heading(run: RunOverview, now: datetime) -> Content:
     """Say which run it is, how it stands and, on a second line, what is wrong."""
     since = f"{GAP}for {age(run.since, now)}" if run.since else ""
+    place = f"{GAP}on {run.host}" if run.host else ""
     first = Content.assemble(
         (run.name, "bold"),
         (f"{GAP}{run.short_id}{GAP}", "$foreground-muted"),
         (run.state, f"bold {state_colour(run.state)}"),
-        (since + (f"{GAP}{run.slot}" if run.slot else ""), "$foreground-muted"),
+        (since + place + (f"{GAP}{run.slot}" if run.slot else ""), "$foreground-muted"),
     )
     trouble = _trouble(run, now)
     if not trouble:
@@ -46,7 +47,10 @@ def _trouble(run: RunOverview, now: datetime) -> str:
         return one_line(run.reason)
     silent_s = (now - run.heartbeat).total_seconds() if run.heartbeat else 0.0
     if run.state == State.RUNNING and silent_s > SILENT_S:
-        return f"its worker has said nothing for {age(run.heartbeat, now)}"
+        passed = age(run.heartbeat, now)
+        if run.host:
+            return f"nothing has come from {run.host} for {passed}"
+        return f"its worker has said nothing for {passed}"
     return ""
 
 

@@ -1,24 +1,31 @@
 """The command line: one thin function a command, each importing what it needs."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
 from rlmaster.cli import (
+    adopt,
     control,
     doctor,
     follow,
+    host_check,
+    host_setup,
+    host_side,
     hosts,
     launch,
     notes,
     notify,
+    pull,
     queue,
     reading,
     render,
     runs,
     show,
     storage,
+    watch,
 )
 from rlmaster.cli.terminal import say
 from rlmaster.errors import RlmasterError
@@ -35,6 +42,8 @@ app = typer.Typer(
 
 app.command("launch")(launch.launch_command)
 app.command("follow")(follow.follow_command)
+app.command("watch")(watch.watch_command)
+app.command("pull")(pull.pull_command)
 app.command("stop")(control.stop_command)
 app.command("resume")(control.resume_command)
 app.command("branch")(control.branch_command)
@@ -45,7 +54,9 @@ app.command("tag")(notes.tag_command)
 app.command("runs")(runs.runs_command)
 app.command("show")(show.show_command)
 app.command("experiments")(reading.experiments_command)
-app.command("hosts")(hosts.hosts_command)
+app.add_typer(hosts.hosts_app, name="hosts")
+hosts.hosts_app.command("setup")(host_setup.setup_command)
+hosts.hosts_app.command("test")(host_check.check_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("frames")(reading.frames_command)
 app.command("render")(render.render_command)
@@ -53,6 +64,11 @@ app.command("delete")(storage.delete_command)
 app.command("restore")(storage.restore_command)
 app.command("gc")(storage.gc_command)
 app.command("du")(storage.du_command)
+app.command("look-after", hidden=True)(host_side.look_after_command)
+app.command("discard", hidden=True)(host_side.discard_command)
+app.command("release", hidden=True)(host_side.release_command)
+app.command("adopt", hidden=True)(adopt.adopt_command)
+app.command("kept", hidden=True)(adopt.kept_command)
 app.add_typer(notify.notify_app, name="notify")
 
 
@@ -67,8 +83,11 @@ def open_app(context: typer.Context) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         say("the app needs a terminal; `rlmaster --help` lists the commands")
         raise typer.Exit(2)
+    from rlmaster.fleet.owed import wake_watcher
     from tui.app import run
 
+    with suppress(RlmasterError):  # who cannot start a process can still read
+        wake_watcher(project.runs)
     raise typer.Exit(run(project))
 
 

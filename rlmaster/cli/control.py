@@ -1,6 +1,7 @@
 """`rlmaster stop`, `resume` and `branch`: what happens to a run after its launch."""
 
-import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,17 +27,14 @@ from rlmaster.cli.launch import (
     not_torn,
     read_rationale,
 )
-from rlmaster.cli.terminal import INTERRUPTED, answer_json, is_interactive, say
-from rlmaster.errors import RlmasterError, RunFolderError, UsageError
+from rlmaster.cli.terminal import INTERRUPTED, answer_json, asking_person, is_interactive, say
+from rlmaster.errors import RlmasterError, UsageError
 
 if TYPE_CHECKING:
     from rlmaster.experiment_script import ScriptDescription
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
 
-STOP_DEADLINE_S = 90.0
-"""Longer than a worker waits before it kills training that does not end."""
-POLL_S = 0.1
 KEPT_WHEN_GOING_ON = ("environment", "frames", "seed")
 """What a run that goes on from another one's frames and networks cannot change."""
 GIVE_SHAPE = {
@@ -60,7 +58,7 @@ def stop_command(
     as_json: JsonOption = False,
 ) -> None:
     """Ask runs to keep their work and end, or take them out of the queue."""
-    from rlmaster.lifecycle import abandon, stop
+    from rlmaster.cli.host_side import status_row
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import State, Status
 
@@ -68,7 +66,8 @@ def stop_command(
     code, statuses = 0, dict[RunFolder, Status]()
     for run in folders:
         try:
-            statuses[run] = abandon(run) if give_up else stop(run)
+            with _control(run) as control:
+                statuses[run] = control.abandon(run) if give_up else control.stop(run)
             _tell(run, statuses[run])
         except RlmasterError as error:
             say(str(error))
@@ -78,9 +77,27 @@ def stop_command(
             statuses[run] = _await_end(run)
             _tell(run, statuses[run])
     if as_json:
-        rows = [{"run_id": r.id, "state": s.state, "reason": s.reason} for r, s in statuses.items()]
-        answer_json({"runs": rows})
+        answer_json({"runs": [status_row(run, status) for run, status in statuses.items()]})
     raise typer.Exit(code)
+
+
+@contextmanager
+def _control(run: "RunFolder", *, is_to_move: bool = False) -> Generator[Any]:
+    """Give what acts on a run where it is made, and see to it that what comes of it is heard."""
+    if run.is_here() and not is_to_move:
+        from rlmaster import lifecycle
+
+        yield lifecycle
+        return
+    from rlmaster.fleet.control import RunControl
+    from rlmaster.fleet.owed import wake_watcher
+    from rlmaster.project import Project
+
+    project = Project.containing(run.path)
+    try:
+        yield RunControl(project, say=say, ask=asking_person())
+    finally:
+        wake_watcher(project.runs)
 
 
 def _tell(run: "RunFolder", status: "Status") -> None:
@@ -94,37 +111,44 @@ def _tell(run: "RunFolder", status: "Status") -> None:
 
 def _await_end(run: "RunFolder") -> "Status":
     """Wait until a run that was asked to end has done so; Ctrl-C leaves the request standing."""
-    from rlmaster.lifecycle import look_after
-    from rlmaster.run_status import State
-
-    deadline = time.monotonic() + STOP_DEADLINE_S
     try:
-        while (status := look_after(run)).state is State.RUNNING:
-            if time.monotonic() > deadline:
-                raise RunFolderError(
-                    f"run {run.short_id} has not ended within {STOP_DEADLINE_S:.0f} s; "
-                    f"{run.log_file} says what it is doing"
-                )
-            time.sleep(POLL_S)
+        with _control(run) as control:
+            return control.await_end(run)
     except KeyboardInterrupt:
         say(f"\nrun {run.short_id} is still asked to end; rlmaster follow {run.short_id} shows it")
         raise typer.Exit(INTERRUPTED) from None
-    return status
 
 
 def resume_command(
-    run: RunArgument, follow: FollowOption = None, as_json: JsonOption = False
+    run: RunArgument,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Where it goes on; by default where it was."),
+    ] = None,
+    follow: FollowOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Go on with a run that was stopped, failed or lost, from the last that it kept."""
-    from rlmaster.launcher import await_start
-    from rlmaster.lifecycle import resume
+    from rlmaster.run_status import WAITING_STATES
+    from rlmaster.starting import await_start
 
     folder, _ = find_run_folder(run)
+    is_to_move = host not in (None, _host_of(folder))
     with not_torn():
-        attempt = resume(folder).attempt
-        say(f"run {folder.short_id} is queued for attempt {attempt}")
-        await_start(folder, str(folder.host_choice().get("host") or "this computer"), say)
+        with _control(folder, is_to_move=is_to_move) as control:
+            status = control.resume(folder, host) if is_to_move else control.resume(folder)
+        is_waiting = status.state in WAITING_STATES
+        how = "is queued for" if is_waiting else "goes on in"  # elsewhere it may run by now
+        say(f"run {folder.short_id} {how} attempt {status.attempt}")
+        if folder.is_here():
+            await_start(folder, _host_of(folder) or "this computer", say)
     raise typer.Exit(go_on(folder, follow=follow, as_json=as_json))
+
+
+def _host_of(run: "RunFolder") -> str | None:
+    """Return the name of the host that a run is on; None where it is not known."""
+    placement = run.placement()
+    return placement.host if placement else run.host_choice().get("host")
 
 
 def branch_command(  # noqa: PLR0913 - each argument is an option of the command
@@ -159,7 +183,7 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     checkpoint = _start_of_branch(parent, description, start)
     if reason is None:
         reason = ask_rationale(description) if may_ask else missing_rationale()
-    choice = decide_host(project, host, yes=yes, may_ask=may_ask)
+    choice = decide_host(project, host, description, yes=yes, may_ask=may_ask)
     with not_torn():
         made = branch(
             project,
@@ -169,6 +193,7 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
             host=choice,
             checkpoint=checkpoint,
             say=say,
+            ask=asking_person(),
         )
     raise typer.Exit(go_on(made, follow=follow, as_json=as_json))
 
@@ -200,11 +225,11 @@ def _start_of_branch(
             f"the networks of {parent.short_id} do not fit another {', '.join(shape)}; "
             "--from scratch begins anew"
         )
-    checkpoint = parent.find_checkpoint(start or "newest")
+    checkpoint, known = _find_checkpoint(parent, start or "newest")
     if checkpoint is None and start is not None:
-        known = ", ".join(path.name for path in parent.checkpoint_folders()) or "none"
         raise UsageError(
-            f"run {parent.short_id} has no whole checkpoint {start!r}; there are: {known}"
+            f"run {parent.short_id} has no whole checkpoint {start!r}; there are: "
+            f"{', '.join(known) or 'none'}"
         )
     updates = int(description.experiment["training"]["updates"])
     if checkpoint is not None and (done := _update_of(checkpoint)) >= updates:
@@ -218,6 +243,21 @@ def _start_of_branch(
     else:
         say(f"it goes on from {checkpoint.name} of run {parent.short_id}")
     return checkpoint
+
+
+def _find_checkpoint(parent: "RunFolder", which: str) -> tuple[Path | None, list[str]]:
+    """Return a checkpoint of a run that has ended, and the names of all that it has.
+
+    Of a run on another computer it need not be here.
+    """
+    if parent.is_here():
+        return parent.find_checkpoint(which), [path.name for path in parent.checkpoint_folders()]
+    from rlmaster.fleet.parents import ask_for_checkpoint
+    from rlmaster.project import Project
+
+    project = Project.containing(parent.path)
+    kept = ask_for_checkpoint(project, parent, which, asking_person())
+    return parent.checkpoints / kept.checkpoint if kept.checkpoint else None, list(kept.known)
 
 
 def _update_of(checkpoint: Path) -> int:

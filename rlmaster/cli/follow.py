@@ -12,6 +12,7 @@ from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
 from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, say
 
 if TYPE_CHECKING:
+    from rlmaster.announcing import Announcer, Unheard
     from rlmaster.follower import Ending
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
@@ -30,10 +31,10 @@ def follow_command(
 ) -> None:
     """Watch a run until it ends, then make its report. Ctrl-C stops watching, not the run."""
     folder, runs = find_run_folder(run)
-    if quiet:
+    if quiet and folder.is_here():
         with alone(runs, folder.id) as is_alone:
             raise typer.Exit(follow_to_the_end(folder, runs, quiet=True) if is_alone else 0)
-    raise typer.Exit(follow_to_the_end(folder, runs, quiet=False))
+    raise typer.Exit(follow_to_the_end(folder, runs, quiet=quiet))
 
 
 def report_command(
@@ -68,32 +69,55 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
         if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
 
-        from rlmaster.announcing import Announcer
         from rlmaster.cli.progress import shown
-        from rlmaster.follower import Follower, finish
+        from rlmaster.follower import Follower
         from rlmaster.run_status import State
 
-        announcer = Announcer(run, runs)
-        with shown(run, quiet=quiet) as show:
-            for update in Follower(run).updates():
-                status = update.status
-                show(update)
-                announcer.tell(update.events)
+        with _told(run, runs, quiet=quiet) as told:
+            with shown(run, quiet=quiet) as show:
+                for update in Follower(run).updates():
+                    status = update.status
+                    show(update)
+                    told.tell(update.events)
             if not run.exists():
                 say(
                     f"the folder of run {run.short_id} is gone; `rlmaster runs` lists what there is"
                 )
                 return 1
-            if not quiet:
-                say("making the report")
-            ending = finish(run, runs, anew=False)
+            ending = _written_up(run, runs, quiet=quiet)
+            told.tell_ending(status)
+            if ending is not None:
+                _sum_up(run, status, ending)
+            for delivery in told.close():
+                say(str(delivery))
     except KeyboardInterrupt:
         return INTERRUPTED if quiet else stop_watching(run)
-    announcer.tell_ending(status)
-    _sum_up(run, status, ending)
-    for delivery in announcer.close():
-        say(str(delivery))
     return 0 if status.state is State.COMPLETED else 1
+
+
+@contextmanager
+def _told(run: "RunFolder", runs: Path, *, quiet: bool) -> "Generator[Announcer | Unheard]":
+    """Give what tells people of a run; of one that is made elsewhere, those who mirror it tell."""
+    from rlmaster.announcing import Announcer, Unheard
+
+    if run.is_here():
+        yield Announcer(run, runs)
+        return
+    from rlmaster.cli.watch import watched_beside
+
+    with watched_beside(run, runs, quiet=quiet):
+        yield Unheard()
+
+
+def _written_up(run: "RunFolder", runs: Path, *, quiet: bool) -> "Ending | None":
+    """Make the report of a run; that of a guest is made where its project is."""
+    from rlmaster.follower import finish
+
+    if run.is_guest():
+        return None
+    if not quiet:
+        say("making the report")
+    return finish(run, runs, anew=False)
 
 
 def stop_watching(run: "RunFolder") -> int:
@@ -101,7 +125,8 @@ def stop_watching(run: "RunFolder") -> int:
     from rlmaster.hosts.local import start_follower
     from rlmaster.run_status import WAITING_STATES
 
-    if run.status().state not in WAITING_STATES:  # one that waits gets its follower as it starts
+    # One that waits gets its follower as it starts, and one elsewhere has its watcher.
+    if run.is_here() and run.status().state not in WAITING_STATES:
         start_follower(run.path)
     with suppress(OSError):  # the terminal may be gone
         say(f"\nrun {run.short_id} goes on; rlmaster follow {run.short_id} shows it again")

@@ -10,7 +10,14 @@ import typer
 
 from rlmaster.cli.arguments import JsonOption, complete_experiment
 from rlmaster.cli.editing import edited, given_text
-from rlmaster.cli.terminal import INTERRUPTED, answer_json, ask, is_interactive, say
+from rlmaster.cli.terminal import (
+    INTERRUPTED,
+    answer_json,
+    ask,
+    asking_person,
+    is_interactive,
+    say,
+)
 from rlmaster.errors import HostError, InventoryError, UsageError
 
 if TYPE_CHECKING:
@@ -81,9 +88,11 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     description = describe_script(path, overrides or (), name)
     if reason is None:
         reason = ask_rationale(description) if may_ask else missing_rationale()
-    choice = decide_host(project, host, yes=yes, may_ask=may_ask)
+    choice = decide_host(project, host, description, yes=yes, may_ask=may_ask)
     with not_torn():
-        run = launch(project, description, rationale=reason, host=choice, say=say)
+        run = launch(
+            project, description, rationale=reason, host=choice, say=say, ask=asking_person()
+        )
     raise typer.Exit(go_on(run, follow=follow, as_json=as_json))
 
 
@@ -121,11 +130,11 @@ def go_on(run: "RunFolder", *, follow: bool | None, as_json: bool) -> int:
 
 
 def _described(run: "RunFolder") -> dict[str, Any]:
-    status = run.status()
+    status, placement = run.status(), run.placement()
     return {
         "run_id": run.id,
         "run_folder": str(run.path),
-        "host": run.host_choice().get("host"),
+        "host": placement.host if placement else run.host_choice().get("host"),
         "state": status.state,
         "attempt": status.attempt,
     }
@@ -173,26 +182,35 @@ def _edit() -> str:
         return ""
 
 
-def decide_host(project: "Project", name: str | None, *, yes: bool, may_ask: bool) -> "HostChoice":
+def decide_host(
+    project: "Project",
+    name: str | None,
+    description: "ScriptDescription",
+    *,
+    yes: bool,
+    may_ask: bool,
+) -> "HostChoice":
     """Decide where a run goes, asking where somebody is there who may be asked."""
     from rlmaster.cli.hosts import choose_host, describe, rank_hosts
+    from rlmaster.experiment import Requirements
 
+    requirements = Requirements.from_data(description.experiment.get("requires") or {})
     if name is None and yes:
         name = "auto"
     if name is not None:
-        return choose_host(project, name)
+        return choose_host(project, name, requirements=requirements)
     if not may_ask:
         raise UsageError(
             "nobody is asked here, so say where it runs: --host NAME, --host auto or --yes"
         )
-    ranking = rank_hosts(project)
+    ranking = rank_hosts(project, requirements)
     say(f"\n  auto: the best of these, now {ranking[0].host}")
     for ranked in ranking:
         say(f"  {describe(ranked)}")
     while True:
         wanted = ask("Where does it run?", default="auto")
         try:
-            return choose_host(project, wanted, ranking)
+            return choose_host(project, wanted, ranking, requirements)
         except (InventoryError, HostError) as error:
             say(str(error))
 
@@ -251,6 +269,7 @@ def _launch_from_notebook(
         home,
         describe_experiment(experiment),
         rationale=rationale,
-        host=choose_host(home, host),
+        host=choose_host(home, host, requirements=experiment.requires),
         say=say,
+        ask=asking_person(),
     )

@@ -40,10 +40,12 @@ class _Lines:
     def __call__(self, update: "Update") -> None:
         for event in update.events:
             say(_event_line(event))
-        has_something = update.ahead is not None or update.progress.phase
-        if time.monotonic() >= self._next_line and has_something:
+        line = update.unreachable or _waiting(update)
+        if not line and update.progress.phase:
+            line = _progress_line(update.progress)
+        if line and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_EVERY_S
-            say(_waiting(update) or _progress_line(update.progress))
+            say(line)
 
 
 def _bar(run: "RunFolder") -> Generator[Show]:
@@ -70,13 +72,14 @@ def _bar(run: "RunFolder") -> Generator[Show]:
                 line = between_words(_event_line(event), console.width)
                 console.print(Text(line, style=MARKS.get(event.severity, "")), soft_wrap=True)
             progress = update.progress
+            state = _waiting(update) or progress.phase or f"starting {run.short_id}"
             bar.update(
                 task,
-                description=_waiting(update) or progress.phase or f"starting {run.short_id}",
+                description=plain(update.unreachable) or state,
                 completed=progress.step,
                 total=progress.total or None,
-                pace=_pace(progress),
-                values=_values(progress),
+                pace="" if update.unreachable else pace(progress),
+                values=values(progress),
             )
 
         yield show
@@ -88,7 +91,9 @@ def _event_line(event: "Event") -> str:
 
 
 def _waiting(update: "Update") -> str:
-    """Say that a run waits, and behind how many; nothing for one that does not."""
+    """Say that a run waits, where or behind how many; nothing for one that does not."""
+    if update.host and update.status.state in ("prepared", "queued"):
+        return f"waits for a slot on {update.host}"
     if update.ahead is None:
         return ""
     return f"waits for a slot, behind {update.ahead}" if update.ahead else "waits for a slot"
@@ -96,10 +101,11 @@ def _waiting(update: "Update") -> str:
 
 def _progress_line(progress: "Progress") -> str:
     done = f"{progress.phase} {progress.step:,} of {progress.total:,} {progress.axis}"
-    return ", ".join(part for part in (done, _pace(progress), _values(progress)) if part)
+    return ", ".join(part for part in (done, pace(progress), values(progress)) if part)
 
 
-def _pace(progress: "Progress") -> str:
+def pace(progress: "Progress") -> str:
+    """Return how fast a run is and how long it will take; nothing where that is not known."""
     if not progress.rate_per_s or progress.eta_s is None:
         return ""
     minutes, seconds = divmod(round(progress.eta_s), 60)
@@ -108,6 +114,7 @@ def _pace(progress: "Progress") -> str:
     return f"{progress.rate_per_s:,.0f}/s, {left} left"
 
 
-def _values(progress: "Progress") -> str:
+def values(progress: "Progress") -> str:
+    """Return the newest values that say most."""
     shown = [tag for tag in SHOWN_VALUES if tag in progress.values]
     return "  ".join(f"{tag.rpartition('/')[2]} {progress.values[tag]:.3g}" for tag in shown)

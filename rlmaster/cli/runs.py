@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,11 @@ import typer
 
 from rlmaster.cli.arguments import JsonOption
 from rlmaster.cli.terminal import answer, answer_json, say
-from rlmaster.errors import UsageError
+from rlmaster.errors import HostError, UsageError
 
 if TYPE_CHECKING:
     from rlmaster.cli.layout import Column
+    from rlmaster.run_folder import RunFolder
     from rlmaster.run_index import RunIndex
     from rlmaster.run_index.row import RunRow
 
@@ -72,18 +74,49 @@ def runs_command(
         limit = max(LEAST_SHOWN, shutil.get_terminal_size().lines - LINES_AROUND)
     with synced_index(runs) as index:
         mark_what_is_lost(index)
+        silent = silent_hosts(index.active(), runs)
         query = parse_query(filters or (), index.config_fields)
         rows = index.rows(query, limit)
         count = len(rows) if limit is None or len(rows) < limit else index.count(query)
         is_empty = not rows and not index.rows(limit=1)
     if as_json:
-        answer_json({"runs": [row_data(row, runs) for row in rows], "count": count})
+        listed = [row_data(row, runs) for row in rows]
+        answer_json({"runs": listed, "count": count, "unreachable": silent})
     elif is_empty:
         answer("no runs yet; `rlmaster launch` makes one")
     elif not rows:
         say("no run fits; `rlmaster runs` lists them all")
     else:
         _print(rows, count, filters or ())
+        for host in silent:
+            say(f"{host['told']}; runs there may be further than they look")
+
+
+def silent_hosts(active: "Sequence[RunFolder]", runs: Path) -> list[dict[str, str]]:
+    """Return the hosts from which nothing comes of runs that live there, with since when and why.
+
+    Whoever looks also sees to it that some process follows such runs.
+
+    Args:
+        active: Runs that have not ended, as far as is known here.
+        runs: Where the project keeps its runs.
+    """
+    from rlmaster.fleet.owed import owe_if_elsewhere, wake_watcher
+    from rlmaster.hosts.reachability import unreachable_since
+
+    hosts: set[str] = set()
+    for run in active:
+        with suppress(OSError):  # deleted at this moment, or not ours to write
+            if owe_if_elsewhere(run) and (placement := run.placement()):
+                hosts.add(placement.host)
+    with suppress(HostError):  # who cannot start a process can still read
+        wake_watcher(runs)
+    known = {host: unreachable_since(runs, host) for host in sorted(hosts)}
+    return [
+        {"host": host, "since": found.since, "reason": found.reason, "told": f"{host} {found}"}
+        for host, found in known.items()
+        if found
+    ]
 
 
 def mark_what_is_lost(index: "RunIndex") -> None:

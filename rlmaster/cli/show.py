@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
-from rlmaster.cli.runs import NOW, STATE_COLOURS, age, row_data
+from rlmaster.cli.runs import NOW, STATE_COLOURS, age, row_data, silent_hosts
 from rlmaster.cli.terminal import answer_json, plain
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ NEXT: dict[str, tuple[str, ...]] = {
 ATTEMPT_FIELDS = ("attempt", "host", "start", "end", "state", "reason")
 COMMANDS = {
     "follow": "follow {run}",
-    "queue": "queue",
+    "queue": "queue{place}",
     "stop": "stop {run}",
     "resume": "resume {run}",
     "report": "report {run}",
@@ -63,6 +63,8 @@ class Page:
     """What is worth opening, by what it is."""
     commands: list[str]
     """What can be done next."""
+    silent: list[dict[str, str]]
+    """Its host, since when and why, if the run lives there and nothing comes from there."""
 
 
 def show_command(run: RunArgument = "last", as_json: JsonOption = False) -> None:
@@ -103,7 +105,8 @@ def read_page(run: "RunFolder", runs: Path) -> Page:
         attempts=readable(run.attempts, []),
         events=_newest_events(run),
         files=_files(run),
-        commands=[f"rlmaster {COMMANDS[name]}".format(run=row.short_id) for name in _next(row)],
+        commands=_commands(run, row),
+        silent=silent_hosts([] if row.is_final else [run], runs),
     )
 
 
@@ -143,6 +146,15 @@ def _files(run: "RunFolder") -> dict[str, Path]:
     return {name: path for name, path in wanted.items() if path is not None and path.exists()}
 
 
+def _commands(run: "RunFolder", row: "RunRow") -> list[str]:
+    """Return what a person may type next; the queue is that of the computer where the run is."""
+    from rlmaster.run_index.row import readable
+
+    place = f" --host {row.host}" if readable(run.elsewhere, None) else ""
+    words = [COMMANDS[name].format(run=row.short_id, place=place) for name in _next(row)]
+    return [f"rlmaster {text}" for text in words]
+
+
 def _next(row: "RunRow") -> Sequence[str]:
     return [name for name in NEXT[row.state] if name != "conclude" or not row.conclusion]
 
@@ -159,6 +171,7 @@ def _page_data(page: Page, runs: Path) -> dict[str, Any]:
         "events": [asdict(event) for event in page.events],
         "files": {name: str(path) for name, path in page.files.items()},
         "commands": page.commands,
+        "unreachable": page.silent,
     }
 
 
@@ -186,6 +199,7 @@ def _sections(page: Page) -> Iterator[tuple[str, list[str]]]:
     row, folder, now = page.row, page.run.path, datetime.now(UTC)
     everything = {
         "state": [_state_sentence(row, now)],
+        "silent": [host["told"] for host in page.silent],
         "progress": [] if row.is_final and row.share == 1 else [_progress_sentence(row)],
         "result": [page.result],
         "standing": [row.standing],

@@ -43,10 +43,13 @@ def delete_command(runs: RunsArgument, yes: YesOption = False, as_json: JsonOpti
     meter = Meter(_SlowCount())
     rooms = [measure_run(run, meter) for run in chosen]
     children = _children(home, chosen)
-    rows = [{**_row(room), "built_on_by": children[room.run.id]} for room in rooms]
+    rows = [
+        {**_row(room), "built_on_by": children[room.run.id], "stays": _stays(room.run)}
+        for room in rooms
+    ]
     for row in rows:
         say(_what_goes(row))
-    _ask(f"Move {_counted(len(rows), 'run')} to the trash?", yes)
+    ask_first(f"Move {_counted(len(rows), 'run')} to the trash?", yes)
     for room, row in zip(rooms, rows, strict=True):
         try:
             row["trash"], row["error"] = str(delete(room.run, room.size_bytes).path), None
@@ -105,6 +108,28 @@ def _refuse_unless_ended(chosen: "Sequence[RunFolder]") -> None:
     for run in chosen:
         look_after(run)
         refuse_unless_ended(run)
+        _refuse_while_a_host_must_be_told(run)
+
+
+def _refuse_while_a_host_must_be_told(run: "RunFolder") -> None:
+    """Refuse to forget a run that may live where it was given up.
+
+    Raises:
+        RunFolderError: If its old host has not been told to end it.
+    """
+    from rlmaster.hosts.inventory import read_inventory
+    from rlmaster.project import Project
+
+    placement = run.placement()
+    if placement is None or not placement.left:
+        return
+    known = {host.name for host in read_inventory(Project.containing(run.path).hosts_file).hosts}
+    if names := sorted({left.host for left in placement.left} & known):
+        raise RunFolderError(
+            f"run {run.short_id} may still live on {' and '.join(names)}, which must be told to "
+            "end it first: `rlmaster watch` does as soon as that answers; if it is gone for good, "
+            "take it out of hosts.toml"
+        )
 
 
 def _row(room: "RunRoom") -> dict[str, Any]:
@@ -121,6 +146,12 @@ def _row(room: "RunRoom") -> dict[str, Any]:
         "bytes": room.size_bytes,
         "bytes_by_kind": room.bytes_by_kind,
     }
+
+
+def _stays(run: "RunFolder") -> dict[str, str] | None:
+    """Return where a run's files stay when it is deleted here: on the host that made it."""
+    placement = run.elsewhere()
+    return {"host": placement.host, "folder": placement.folder} if placement else None
 
 
 def _children(runs: Path, chosen: "Sequence[RunFolder]") -> dict[str, list[str]]:
@@ -143,6 +174,8 @@ def _what_goes(row: Mapping[str, Any]) -> str:
         f"run {row['short_id']} of {row['name']}, {row['state']}{result}",
         f"  {readable(row['bytes'])}: {_by_kind(row['bytes_by_kind'])}",
     ]
+    if stays := row["stays"]:
+        lines.append(f"  what {stays['host']} has of it stays there: {stays['folder']}")
     if row["built_on_by"]:
         lines.append(f"  these runs build on it: {', '.join(row['built_on_by'])}")
     return "\n".join(lines)
@@ -157,12 +190,34 @@ def gc_command(
     older_than: Annotated[
         str, typer.Option(metavar="AGE", help="How long runs stay in the trash: 12h, 30d, 4w.")
     ] = "30d",
+    only_list: Annotated[bool, typer.Option("--list", help="Only list it.")] = False,
+    host: Annotated[
+        str | None, typer.Option(metavar="NAME", help="On a host, with runs that are here too.")
+    ] = None,
+    give_up_frames: Annotated[
+        bool,
+        typer.Option("--give-up-frames", help="There, also frames and checkpoints not here."),
+    ] = False,
 ) -> None:
     """Remove for good what nobody needs any more, after listing it.
 
     That is: runs long in the trash, snapshots of code that no run needs, what writes that were cut
-    left behind, and traces of runs that are gone.
+    left behind, and traces of runs that are gone. With --host the same there, and runs that ended
+    longer ago than --older-than of which every file is here.
     """
+    if host is not None:
+        from rlmaster.cli.host_gc import clear_host
+
+        code = clear_host(
+            host,
+            older_than,
+            _seconds(older_than),
+            give_up_frames=give_up_frames,
+            only_list=only_list,
+            yes=yes,
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
     from rlmaster.garbage import find_garbage
     from rlmaster.storage import Meter
     from rlmaster.trash import mend
@@ -172,7 +227,12 @@ def gc_command(
     found = find_garbage(runs, older_than_s, Meter(_SlowCount()), say)
     if found:
         say("\n".join(_listed(found)))
-        _ask(f"Remove {readable(sum(g.size_bytes for g in found))} for good?", yes)
+    if only_list:
+        if as_json:
+            answer_json({"garbage": [_garbage_row(garbage) for garbage in found]})
+        return
+    if found:
+        ask_first(f"Remove {readable(sum(g.size_bytes for g in found))} for good?", yes)
         listed = {garbage.path for garbage in found}
         if not yes:  # the answer may have taken an hour: what has come into use since stays
             again = find_garbage(runs, older_than_s, Meter(_SlowCount()), say)
@@ -190,10 +250,10 @@ def _listed(found: "Sequence[Garbage]") -> Iterable[str]:
     for kind, group in groupby(found, key=lambda garbage: garbage.kind):
         largest = sorted(group, key=lambda garbage: -garbage.size_bytes)
         for garbage in largest[:shown]:
-            yield f"{_in_column(garbage.size_bytes)}  {kind}: {garbage.what}"
+            yield f"{in_column(garbage.size_bytes)}  {kind}: {garbage.what}"
         if rest := largest[shown:]:
             size_bytes = sum(garbage.size_bytes for garbage in rest)
-            yield f"{_in_column(size_bytes)}  {kind}: {len(rest):,} more"
+            yield f"{in_column(size_bytes)}  {kind}: {len(rest):,} more"
 
 
 def _remove(garbage: "Garbage") -> dict[str, Any]:
@@ -204,13 +264,17 @@ def _remove(garbage: "Garbage") -> dict[str, Any]:
     except (RlmasterError, OSError) as error:
         trouble = str(getattr(error, "strerror", None) or error)
         say(f"{garbage.path} stays, at least in part ({trouble}); check who may write there")
+    return {**_garbage_row(garbage), "removed": removed, "error": trouble}
+
+
+def _garbage_row(garbage: "Garbage") -> dict[str, Any]:
     return {
         "kind": garbage.kind,
         "path": str(garbage.path),
         "bytes": garbage.size_bytes,
         "what": garbage.what,
-        "removed": removed,
-        "error": trouble,
+        "removed": False,
+        "error": None,
     }
 
 
@@ -308,7 +372,7 @@ def _print(lines: Sequence[_Line]) -> None:
     from rlmaster.cli.layout import Column, one_line, table_lines, terminal_width
 
     columns = [
-        Column(f"{'room':>{SIZE_WIDTH}}", [_in_column(line.size_bytes) for line in lines]),
+        Column(f"{'room':>{SIZE_WIDTH}}", [in_column(line.size_bytes) for line in lines]),
         Column("run", [line.run for line in lines]),
         Column("state", [line.state for line in lines], importance=1),
         Column("what", [one_line(line.what) for line in lines], least=20),
@@ -338,7 +402,7 @@ def _runs_folder() -> Path:
     return Project.containing(Path.cwd()).runs
 
 
-def _ask(question: str, yes: bool) -> None:
+def ask_first(question: str, yes: bool) -> None:
     """Ask before anything is changed; end the command where nobody is there, or says no."""
     if yes:
         return
@@ -357,7 +421,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _in_column(size_bytes: int) -> str:
+def in_column(size_bytes: int) -> str:
+    """Return a size that stands in a column of sizes."""
     return f"{readable(size_bytes):>{SIZE_WIDTH}}"
 
 

@@ -1,15 +1,18 @@
 """What commands say to people and to programs: sentences on stderr, answers on stdout."""
 
+import getpass
 import json
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
 
+_ONE_QUESTION = threading.Lock()
 INTERRUPTED = 130
 """Exit code after a Ctrl-C, as shells have it."""
 _CONTROL = re.compile(
@@ -72,6 +75,25 @@ def ask(question: str, default: str) -> str:
     except typer.Abort:
         raise _nothing_done() from None
     return answered
+
+
+def ask_passphrase(key: str) -> str | None:
+    """Return the passphrase of a key file as a person types it, unseen; None where none is given.
+
+    One question at a time, whichever threads ask. A Ctrl-C reaches the main thread alone.
+    """
+    with _ONE_QUESTION:
+        try:
+            # Asks once the echo is off, so that nothing that is typed at once is lost.
+            question = f"Passphrase of {plain(key)} (Enter alone to go on without): "
+            return getpass.getpass(question) or None
+        except (KeyboardInterrupt, EOFError):
+            raise _nothing_done() from None
+
+
+def asking_person() -> "Callable[[str], str | None] | None":
+    """Return what asks for the passphrase of a key file, or None where nobody is there."""
+    return ask_passphrase if is_interactive() else None
 
 
 def confirm(question: str) -> bool:

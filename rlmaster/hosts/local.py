@@ -97,6 +97,25 @@ def start_follower(run_path: Path, environment: Mapping[str, str] | None = None)
     )
 
 
+def start_watcher(project_root: Path) -> None:
+    """Start the process that brings here what runs of a project on other computers write.
+
+    Several may be started: one at a time follows.
+
+    Args:
+        project_root: The project's folder.
+
+    Raises:
+        HostError: If no process can be started.
+    """
+    program = [sys.executable, "-m", "rlmaster", "watch", "--quiet"]
+    environment = {**os.environ, "RLMASTER_PROJECT": str(project_root.absolute())}
+    _start_in_session(
+        ["/bin/sh", "-c", 'exec nice -n 10 "$@"', "nice", *program],
+        _with_code(environment, PACKAGE_FOLDER),
+    )
+
+
 def start_queue_runner(name: str) -> None:
     """Start the process that starts the waiting runs of a queue, unless it lives.
 

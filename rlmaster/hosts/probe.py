@@ -87,6 +87,20 @@ class Probe:
     """Runs of this account that live there, by the locks that they hold."""
     reasons: Mapping[str, str]
     """Why a part (`boot_id`, `cpu`, `memory`, `disk`, `gpu`, `runs`) is not known, or not whole."""
+    slots: tuple[str, ...] | None = None
+    """Places to compute that runs of this account have taken there."""
+    waiting: int | None = None
+    """Runs of this account that wait there."""
+    drained: bool = False
+    """Whether its queue starts nothing, by somebody's wish."""
+    machine: str = ""
+    """What its queue goes by, as `rlmaster.placement.machine` has it."""
+    home: str = ""
+    """The account's home folder there."""
+    workspace: str = ""
+    """Where runs are kept there, an absolute path."""
+    python: str = ""
+    """Absolute path of the interpreter that was asked for; empty where it is not there."""
 
     def to_data(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -143,6 +157,13 @@ def _probe(answer: "_Answer") -> Probe:
         gpu_source=gpu.text("source") or "none",
         runs=runs,
         reasons=reasons,
+        slots=answer.texts_of("slots"),
+        waiting=answer.part("queue").whole("waiting"),
+        drained=answer.part("queue").truth("drained"),
+        machine=answer.text("machine"),
+        home=answer.text("home"),
+        workspace=answer.text("workspace"),
+        python=answer.text("python"),
     )
 
 

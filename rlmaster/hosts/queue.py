@@ -7,7 +7,6 @@ homes shared by several computers do not mix.
 
 import hashlib
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,8 +17,8 @@ from typing import Any, cast
 from rlmaster.durable_files import read_json, utc_now, write_json
 from rlmaster.errors import HostError
 from rlmaster.hosts.slots import SlotRules
+from rlmaster.placement import machine
 
-MACHINE_ID = Path("/etc/machine-id")
 SUFFIX = ".ticket"
 
 
@@ -92,7 +91,7 @@ class Queue:
                 raise HostError(
                     "this account has no home folder to keep a queue in; set XDG_STATE_HOME"
                 ) from error
-        return cls(state / "rlmaster" / "queue" / _machine())
+        return cls(state / "rlmaster" / "queue" / machine())
 
     @property
     def runner_name(self) -> str:
@@ -230,15 +229,28 @@ class Queue:
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
 
-    def write_slots(self, slots: Sequence[str]) -> None:
-        """Say which slots there are, for people who look; the queue runner knows."""
-        if list(slots) != self.slots():
+    def write_slots(self, slots: Sequence[str], in_foreign_use: Sequence[str] = ()) -> None:
+        """Say which slots there are, for people who look; the queue runner knows.
+
+        Args:
+            slots: All of them.
+            in_foreign_use: Those whose GPU somebody else computes on.
+        """
+        if (list(slots), list(in_foreign_use)) != (self.slots(), self.slots_in_foreign_use()):
+            data = {"slots": list(slots), "in_foreign_use": list(in_foreign_use)}
             with suppress(OSError):  # a full disk: then they know less
-                write_json(self._slots, {"slots": list(slots)})
+                write_json(self._slots, data)
 
     def slots(self) -> list[str]:
         """Return the slots that there are, as the queue runner saw them last."""
-        names = (read_json(self._slots) or {}).get("slots")
+        return self._known_slots("slots")
+
+    def slots_in_foreign_use(self) -> list[str]:
+        """Return the slots whose GPU somebody else computed on, when that was looked at last."""
+        return self._known_slots("in_foreign_use")
+
+    def _known_slots(self, which: str) -> list[str]:
+        names = (read_json(self._slots) or {}).get(which)
         return [str(name) for name in cast("list[Any]", names)] if isinstance(names, list) else []
 
     def rules(self) -> SlotRules:
@@ -248,16 +260,6 @@ class Queue:
             return SlotRules(**data)
         except TypeError:
             return SlotRules()
-
-
-def _machine() -> str:
-    """Return a folder name that no other computer has; cloned ones may share their machine id."""
-    try:
-        identity = MACHINE_ID.read_text().strip()[:12]
-    except OSError:
-        identity = ""
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in platform.node()) or "computer"
-    return f"{name}-{identity}" if identity else name
 
 
 def _cannot_write(folder: Path, error: OSError) -> HostError:

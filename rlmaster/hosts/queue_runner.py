@@ -88,16 +88,19 @@ class QueueRunner:
             self._look_at_gpus()
             return []
         slots = all_slots(self._probe, self._queue.rules())
-        self._queue.write_slots(slots)
         taken = {slot for slot in slots if slot in self._starts or not is_free(SlotLock(slot))}
         free = [slot for slot in slots if slot not in taken]
-        return self._usable(free, taken) if free and self._probe.gpus else free
+        if self._probe.gpus and free:
+            return self._usable(slots, free, taken)
+        self._queue.write_slots(slots)
+        return free
 
-    def _usable(self, free: list[str], taken: Collection[str]) -> list[str]:
+    def _usable(self, slots: Collection[str], free: list[str], taken: Collection[str]) -> list[str]:
         """Leave out GPUs on which somebody else computes, as they say it themselves just now."""
         if not self._look_at_gpus():
             return []
         usable = [slot for slot in free if is_usable(slot, self._probe, taken)]
+        self._queue.write_slots(list(slots), [slot for slot in free if slot not in usable])
         if usable:
             self._next_gpu_look = 0.0
         return usable

@@ -5,27 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rlmaster.experiment import Requirements
 from rlmaster.hosts.inventory import Host
 from rlmaster.hosts.probe import Gpu, Probe
 from rlmaster.hosts.slots import all_slots
 
 IDLE_UTILISATION = 0.25
 """Cores that are busier than this are not called idle."""
-DRAINED = "drained: nothing is started until `rlmaster queue open`"
-"""What comes first in the reason of a host that would let a run wait, however idle it is."""
+REOPENED = {"local": "rlmaster queue open", "ssh": "rlmaster hosts drain {name} --open"}
+"""What lets a host start runs again."""
 GIGABYTE = 1e9
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """What a run needs of a computer."""
-
-    memory_bytes: int = 1_000_000_000
-    """Memory that must be available."""
-    disk_bytes: int = 1_000_000_000
-    """Space that must be free where runs are kept."""
-    gpu: bool = False
-    """Whether it needs a GPU that nobody uses."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +49,7 @@ class Ranked:
         return asdict(self)
 
 
-def rank(
-    candidates: Sequence[Candidate], requirements: Requirements = Requirements()
-) -> list[Ranked]:
+def rank(candidates: Sequence[Candidate], requirements: Requirements | None = None) -> list[Ranked]:
     """Put the best host first; of equal ones, the one that comes first in the inventory.
 
     A host where the run fits comes before all where it does not. Then fewer runs per slot win, then
@@ -70,11 +57,12 @@ def rank(
 
     Args:
         candidates: Every host that may be chosen, in the inventory's order.
-        requirements: What the run needs.
+        requirements: What the run needs; None for what runs usually need.
 
     Returns:
         One entry for each candidate, best first.
     """
+    requirements = requirements or Requirements()
     lacking = [_lacking(candidate, requirements) for candidate in candidates]
     order = sorted(
         range(len(candidates)), key=lambda i: (bool(lacking[i]), *_pressure(candidates[i]))
@@ -96,8 +84,8 @@ def _lacking(candidate: Candidate, requirements: Requirements) -> str:
     if probe is None:
         return candidate.unreachable or "it did not answer"
     needs = [
-        (requirements.memory_bytes, probe.memory_available_bytes, "memory"),
-        (requirements.disk_bytes, probe.disk_free_bytes, "disk space"),
+        (requirements.memory_gb * GIGABYTE, probe.memory_available_bytes, "memory"),
+        (requirements.disk_gb * GIGABYTE, probe.disk_free_bytes, "disk space"),
     ]
     lacking = [
         f"{_gigabytes(found)} of {what} free, {_gigabytes(needed)} needed"
@@ -106,7 +94,17 @@ def _lacking(candidate: Candidate, requirements: Requirements) -> str:
     ]
     if requirements.gpu and not _free_gpus(probe):
         lacking.append(f"a free GPU is needed, but {_gpus_described(probe)}")
+    if tags := [tag for tag in requirements.tags if tag not in candidate.host.tags]:
+        lacking.append(f"it has no tag {' and no tag '.join(tags)}")
+    if candidate.host.kind == "ssh" and not probe.python:
+        lacking.append(_without_python(candidate.host))
     return f"does not fit: {', '.join(lacking)}" if lacking else ""
+
+
+def _without_python(host: Host) -> str:
+    if host.python:
+        return f"there is no Python {host.python} there; correct it in hosts.toml"
+    return f"it has no environment yet; `rlmaster hosts setup {host.name}` makes it"
 
 
 def _pressure(candidate: Candidate) -> tuple[bool, float, int, float]:
@@ -147,9 +145,14 @@ def _description(candidate: Candidate) -> str:
         state = f"{runs} of {slots} taken, {candidate.waiting} waiting"
     else:
         state = "idle" if _busy_share(probe) <= IDLE_UTILISATION else _busyness(probe)
-    drained = f"{DRAINED}; " if candidate.drained else ""
+    drained = f"{_drained(candidate.host)}; " if candidate.drained else ""
     notes = f" ({candidate.host.notes})" if candidate.host.notes else ""
     return f"{drained}{state}: {', '.join(_measurements(probe))}{notes}"
+
+
+def _drained(host: Host) -> str:
+    """Say of a host that it would let a run wait, however idle it is, and how to change that."""
+    return f"drained: nothing is started until `{REOPENED[host.kind].format(name=host.name)}`"
 
 
 def _busyness(probe: Probe) -> str:
@@ -191,7 +194,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _gigabytes(size_bytes: int | None) -> str:
+def _gigabytes(size_bytes: float | None) -> str:
     if size_bytes is None:
         return "an unknown amount"
     size = size_bytes / GIGABYTE

@@ -181,11 +181,13 @@ class FrameStore:
             self.terminated[row - 1] = step.terminated
             self.truncated[row - 1] = step.truncated
             self.life_lost[row - 1] = step.life_lost
+        newest = step.observation[:, -1]
+        # Gathered by numpy: torch would wake its threads, whose busy waiting halves the emulators'
+        # speed.
         if self.device.type == "cpu":
-            # Not `copy_`: it wakes torch's threads, whose busy waiting halves the emulators' speed.
-            self.frames[row].numpy()[:] = step.observation[:, -1]
+            self.frames[row].numpy()[:] = newest
         else:
-            self.frames[row].copy_(torch.from_numpy(step.observation[:, -1]))
+            self.frames[row].copy_(torch.from_numpy(np.ascontiguousarray(newest)))
         self.episode_start[row] = step.episode_start
         over = step.terminated | step.truncated
         self.actions[row] = NO_ACTION if actions is None else np.where(over, NO_ACTION, actions)

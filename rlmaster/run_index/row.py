@@ -51,6 +51,7 @@ class RunRow(NamedTuple):
     """When it entered the state."""
     reason: str
     host: str
+    """Where it is made: the name in hosts.toml of another computer, or that which ours has."""
     slot: str
     game: str
     embedder: str
@@ -123,6 +124,7 @@ def read_row(run: RunFolder, status: Status) -> RunRow:
     config = _flat_config(run)
     progress = readable(run.progress, Progress())
     result = progress.result
+    placement = readable(run.elsewhere, None)
     metric = as_text(result.get("metric"))
     return RunRow(
         path=f"{run.name}/{run.id}",
@@ -134,7 +136,7 @@ def read_row(run: RunFolder, status: Status) -> RunRow:
         attempt=_count(status.attempt),
         since=as_text(status.since),
         reason=as_text(status.reason),
-        host=as_text(status.host),
+        host=as_text(placement.host if placement else status.host),
         slot=as_text(status.slot),
         game=as_text(config.get("environment.game")),
         embedder=as_text(config.get("embedder.type")).rpartition(":")[2],

@@ -16,7 +16,7 @@ from waiting import wait_until
 
 from rlmaster.hosts.queue import Queue
 from rlmaster.run_folder import RunFolder, list_runs
-from rlmaster.run_status import FINAL_STATES, State
+from rlmaster.run_status import FINAL_STATES, State, Status
 
 pytestmark = pytest.mark.usefixtures("same_environment")
 
@@ -48,9 +48,10 @@ def test_a_stop_is_obeyed_and_told(rlmaster):
     done = rlmaster("stop", run.short_id, "--json")
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
-        "runs": [{"run_id": run.id, "state": "stopped", "reason": "it was asked to stop"}]
-    }
+    (row,) = json.loads(done.stdout)["runs"]
+    assert Status.from_data(row.pop("status")) == run.status()
+    reason = "it was asked to stop"
+    assert row == {"run_id": run.id, "state": "stopped", "reason": reason, "attempt": 1}
     assert done.stderr == (
         f"run {run.short_id} is asked to keep its work and end\n"
         f"run {run.short_id} is stopped: it was asked to stop\n"

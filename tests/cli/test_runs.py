@@ -32,7 +32,7 @@ def shown(outcome) -> list[str]:
 
 def test_without_runs_there_is_a_word_on_how_to_make_one(command):
     assert command("runs").out == "no runs yet; `rlmaster launch` makes one\n"
-    assert json.loads(command("runs", "--json").out) == {"runs": [], "count": 0}
+    assert json.loads(command("runs", "--json").out) == {"runs": [], "count": 0, "unreachable": []}
 
 
 def test_a_run_is_listed(command, runs, finished_run):

@@ -8,6 +8,7 @@ from made_runs import complete, make_run, set_state
 
 from rlmaster.durable_files import append_line, write_json
 from rlmaster.events import append_event, event
+from rlmaster.placement import Placement
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_lock import boot_id
 from rlmaster.run_status import State
@@ -130,6 +131,18 @@ def test_the_same_as_json(command, rich_run):
     assert [happened["kind"] for happened in answer["events"]] == ["started", "new_best"]
     assert answer["files"]["log"] == str(rich_run.log_file)
     assert answer["commands"][0] == f"rlmaster resume {rich_run.short_id}"
+
+
+def test_a_run_that_waits_elsewhere_names_the_queue_that_it_is_in(command, runs):
+    run = make_run(runs)
+    set_state(run, State.QUEUED)
+    assert "rlmaster queue" in sections(command("show").out)["next"]
+
+    run.write_placement(Placement("office", "ssh", "node7", "node7-0", "/there", "/", "python3", 1))
+
+    page = sections(command("show").out)
+    assert "rlmaster queue --host office" in page["next"]
+    assert page["state"][0].endswith("on office")
 
 
 def test_a_finished_run_is_shown_with_its_files(command, runs, finished_run):

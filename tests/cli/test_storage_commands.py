@@ -19,6 +19,7 @@ from small_disk import SmallDisk, small_disk
 from rlmaster.cli import storage
 from rlmaster.cli.storage import readable
 from rlmaster.durable_files import read_lines
+from rlmaster.placement import Placement
 from rlmaster.run_index import RunIndex
 from rlmaster.run_lock import boot_id
 from rlmaster.run_status import State, Status
@@ -63,6 +64,7 @@ def test_a_run_is_deleted_and_restored(command, runs):
         "state": "completed",
         "result": "Held-out error is 0.250.",
         "built_on_by": [],
+        "stays": None,
         "trash": str(trashed.path),
         "error": None,
     }
@@ -77,6 +79,17 @@ def test_a_run_is_deleted_and_restored(command, runs):
         "run_folder": str(run.path),
     }
     assert listed(runs) == {run.id}
+
+
+def test_what_stays_on_its_host_is_said_where_a_run_is_deleted(command, runs):
+    run = make_run(runs)
+    run.write_placement(Placement("office", "ssh", "node7", "node7-0", "/there", "/", "python3", 1))
+
+    gone = command("delete", run.short_id, "--yes", "--json")
+
+    assert "what office has of it stays there: /there" in gone.err
+    (row,) = json.loads(gone.out)["runs"]
+    assert row["stays"] == {"host": "office", "folder": "/there"}
 
 
 def test_without_a_terminal_nobody_is_asked_and_nothing_is_changed(command, runs):
@@ -187,7 +200,7 @@ def test_a_run_that_was_killed_is_seen_to_have_ended(command, runs):
 
 def test_a_run_that_goes_away_meanwhile_costs_only_itself(command, runs, monkeypatch):
     first, second = make_run(runs), make_run(runs)
-    monkeypatch.setattr(storage, "_ask", lambda *_: delete(first))
+    monkeypatch.setattr(storage, "ask_first", lambda *_: delete(first))
 
     outcome = command("delete", first.short_id, second.short_id, "--json")
 
@@ -289,7 +302,7 @@ def test_what_comes_into_use_while_a_person_thinks_stays(command, runs, monkeypa
     old, snapshot = make_garbage(runs)
     monkeypatch.setattr(
         storage,
-        "_ask",
+        "ask_first",
         lambda *_: make_run(runs, provenance={"snapshot": {"digest": snapshot.name}}),
     )
 

@@ -1,4 +1,4 @@
-"""What the tests of hosts share: a tmux server, a fake NVML, and a made-up answer to the probe."""
+"""What the tests of hosts share: a host, a tmux server, a fake NVML, and an answer to the probe."""
 
 import os
 import shutil
@@ -9,8 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import Lab, LabHost
 
+from rlmaster.hosts.inventory import Host
+from rlmaster.hosts.remote import RemoteHost
 from rlmaster.hosts.tmux import SOCKET_VARIABLE
+
+
+@pytest.fixture
+def office(lab: Lab) -> LabHost:
+    """A host of the lab."""
+    return lab.add_host("office")
+
+
+@pytest.fixture
+def remote(office: LabHost) -> Iterator[RemoteHost]:
+    """The same, connected."""
+    with RemoteHost.connect(Host(office.name, "ssh")) as connected:
+        yield connected
 
 
 @pytest.fixture
@@ -88,4 +104,10 @@ def answer() -> dict[str, Any]:
         },
         "runs": ["20260101-120000-abc234"],
         "reasons": {},
+        "slots": ["cpu-0"],
+        "queue": {"waiting": 3, "drained": True},
+        "machine": "office-0123456789ab",
+        "home": "/home/me",
+        "workspace": "/home/me/rlmaster-workspace",
+        "python": "/home/me/rl/bin/python",
     }

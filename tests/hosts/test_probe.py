@@ -37,7 +37,21 @@ def test_a_whole_answer_is_read(answer):
         gpu_source="nvml",
         runs=("20260101-120000-abc234",),
         reasons={},
+        slots=("cpu-0",),
+        waiting=3,
+        drained=True,
+        machine="office-0123456789ab",
+        home="/home/me",
+        workspace="/home/me/rlmaster-workspace",
+        python="/home/me/rl/bin/python",
     )
+
+
+def test_an_answer_without_a_queue_has_none(answer):
+    for part in ("slots", "queue", "machine", "home", "workspace", "python"):
+        del answer[part]
+    probe = parse(answer)
+    assert (probe.slots, probe.waiting, probe.drained, probe.python) == (None, None, False, "")
 
 
 def test_what_could_not_be_measured_is_none_and_explained(answer):

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from rlmaster.errors import HostError
-from rlmaster.hosts import probe_script, probing
+from rlmaster.hosts import probing
 from rlmaster.hosts.probe import GpuProcess
 from rlmaster.hosts.probing import PROBE_SCRIPT, probe_local
-from rlmaster.run_lock import RunLock, boot_id
+from rlmaster.hosts.queue import Queue, Ticket
+from rlmaster.hosts.scripts import probe_script
+from rlmaster.placement import machine
+from rlmaster.run_lock import RunLock, SlotLock, boot_id
 
 FREE_GPU = "gpu GPU-1 0 600000000 150754820096 NVIDIA H200\n"
 
@@ -60,6 +63,46 @@ def test_live_runs_are_known_by_their_locks(tmp_path, own_locks):
     assert probe_local(tmp_path).runs == ()
 
 
+def test_slots_that_are_taken_are_known_by_their_locks(tmp_path, own_locks):
+    held, free = SlotLock("cpu-0"), SlotLock("cpu-1")
+    assert held.take()
+    try:
+        assert probe_local(tmp_path).slots == ("cpu-0",)
+    finally:
+        held.close()
+        free.close()
+
+
+def test_the_queue_is_the_one_of_this_computer_and_account(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    empty = probe_local(tmp_path)
+    queue = Queue.here()
+    for run_id in ("20260101-120000-abc234", "20260101-120000-xyz567"):
+        queue.put(Ticket(run_id, "", 1, "python3", "/code", 1, {}, ""))
+    queue.drain()
+
+    probe = probe_local(tmp_path)
+
+    assert (empty.waiting, empty.drained) == (0, False)
+    assert (probe.waiting, probe.drained) == (2, True)
+    assert probe.machine == machine()
+
+
+@pytest.mark.parametrize("python", ["~/rl/bin/python", "python-of-mine"])
+def test_an_interpreter_is_found_by_its_path_or_its_name(tmp_path, monkeypatch, python):
+    bin_folder = tmp_path / "rl" / "bin"
+    bin_folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(bin_folder), prepend=os.pathsep)
+    interpreter = bin_folder / python.rpartition("/")[2]
+    assert probe_script.find_python(python) == ""
+    interpreter.symlink_to("/bin/sh")  # as an environment's own is a link
+    assert probe_script.find_python(python) == str(interpreter)
+    interpreter.unlink()
+    interpreter.touch()  # there, and nothing that can be started
+    assert probe_script.find_python(python) == ""
+
+
 def test_gpus_are_read_through_nvml(tmp_path, gpus):
     gpus(
         FREE_GPU
@@ -80,6 +123,20 @@ def test_gpus_are_read_through_nvml(tmp_path, gpus):
     assert (ours.pid, ours.own, ours.memory_bytes) == (os.getpid(), True, 8_589_934_592)
     assert (init.pid, init.user, init.own) == (1, "root", os.getuid() == 0)
     assert not second.is_free
+
+
+def test_what_the_driver_keeps_for_itself_is_not_in_use(tmp_path, gpus):
+    small = "gpu GPU-1 0 0 8000000000 NVIDIA RTX A2000\nreserves 500000000\n"
+    gpus(small + small.replace("GPU-1", "GPU-2") + "older 13\n")
+    found = probe_local(tmp_path).gpus
+    assert found is not None
+    new_driver, old_driver = found
+    assert (new_driver.memory_used_bytes, new_driver.memory_free_bytes) == (0, 7_500_000_000)
+    assert new_driver.is_free
+    assert (old_driver.memory_used_bytes, old_driver.memory_free_bytes) == (
+        500_000_000,
+        7_500_000_000,
+    )
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can start another account's process")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlmaster import placement
 from rlmaster.errors import HostError
 from rlmaster.hosts import queue as queue_module
 from rlmaster.hosts.queue import Queue, Ticket
@@ -158,10 +159,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_computers_that_share_a_home_have_queues_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(queue_module, "MACHINE_ID", tmp_path / "none")
+    monkeypatch.setattr(placement, "MACHINE_ID", tmp_path / "none")
     folders = set()
     for name in ("office", "lab/1", ""):
-        monkeypatch.setattr(queue_module.platform, "node", lambda name=name: name)
+        monkeypatch.setattr(placement.platform, "node", lambda name=name: name)
         folders.add(Queue.here().folder)
     assert folders == {
         tmp_path / "rlmaster/queue" / name for name in ("office", "lab_1", "computer")

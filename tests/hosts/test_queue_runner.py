@@ -226,8 +226,11 @@ def test_a_gpu_has_its_own_slots_unless_somebody_else_computes_there(queued, gpu
     for run in runs[:per_gpu]:
         wait_until(lambda run=run: queue_runner.step() or is_training(run))
         assert words(run)["CUDA_VISIBLE_DEVICES"] == "GPU-free"
+    queue_runner._next_gpu_look = 0.0  # it looks again only after a while
     queue_runner.step()
     assert Queue.here().position(runs[-1].id) == 0
+    busy = [f"GPU-busy:{number}" for number in range(per_gpu)]
+    assert Queue.here().slots_in_foreign_use() == busy
     for run in runs:
         end(run)
 

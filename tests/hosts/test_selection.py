@@ -5,9 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlmaster.experiment import Requirements
 from rlmaster.hosts.inventory import Host
 from rlmaster.hosts.probe import Gpu, GpuProcess, Probe
-from rlmaster.hosts.selection import Candidate, Requirements, rank
+from rlmaster.hosts.selection import Candidate, rank
 
 GB = 1_000_000_000
 IDLE = Probe(
@@ -104,7 +105,7 @@ def test_what_is_not_known_is_said():
 def test_a_host_that_lacks_something_says_what():
     full = replace(IDLE, disk_free_bytes=GB // 2)
     assert reason(full) == "does not fit: 0.5 GB of disk space free, 1.0 GB needed"
-    requirements = Requirements(memory_bytes=30 * GB, disk_bytes=0, gpu=True)
+    requirements = Requirements(memory_gb=30, disk_gb=0, gpu=True)
     assert reason(IDLE, requirements) == (
         "does not fit: 22 GB of memory free, 30 GB needed, a free GPU is needed, but no GPU"
     )
@@ -177,6 +178,41 @@ candidate_lists = st.lists(
     ),
     max_size=6,
 )
+REMOTE = replace(IDLE, python="/home/me/rl/bin/python")
+
+
+def test_tags_that_are_asked_for_must_be_there():
+    host = Host("a", tags=("a100", "quiet"))
+    needs = Requirements(tags=("quiet", "h100", "fast"))
+
+    (lacking,) = rank([Candidate(host, IDLE)], needs)
+    (fitting,) = rank([Candidate(host, IDLE)], Requirements(tags=("quiet",)))
+
+    assert lacking.reason == "does not fit: it has no tag h100 and no tag fast"
+    assert fitting.fits
+
+
+def test_another_computer_needs_a_python_that_is_there():
+    made, named = Host("a", "ssh"), Host("a", "ssh", python="~/rl/bin/python")
+    for host, words in (
+        (made, "it has no environment yet; `rlmaster hosts setup a` makes it"),
+        (named, "there is no Python ~/rl/bin/python there; correct it in hosts.toml"),
+    ):
+        (without,) = rank([Candidate(host, IDLE)])
+        assert without.reason == f"does not fit: {words}"
+        assert rank([Candidate(host, REMOTE)])[0].fits
+
+
+def test_what_opens_a_drained_host_depends_on_where_it_is():
+    here, there = (
+        rank([Candidate(Host("a", kind), REMOTE, drained=True)])[0] for kind in ("local", "ssh")
+    )
+    assert here.reason.startswith("drained: nothing is started until `rlmaster queue open`; idle")
+    assert there.reason.startswith(
+        "drained: nothing is started until `rlmaster hosts drain a --open`; idle"
+    )
+
+
 needs = st.builds(Requirements, gpu=st.booleans())
 
 

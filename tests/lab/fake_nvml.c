@@ -6,6 +6,8 @@
  *   fails CODE                           every question about that GPU returns CODE (15: lost)
  *   hangs SECONDS                        ... or takes so long
  *   hides CODE                           ... or only the one about its processes (4: no permission)
+ *   reserves BYTES                       memory that the driver keeps for itself
+ *   older CODE                           ... and the question that tells it apart returns CODE (13)
  *   process PID BYTES                    a process that computes on it
  *
  * Build: cc -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 -o libnvidia-ml.so.1 fake_nvml.c
@@ -33,10 +35,15 @@ struct memory {
     unsigned long long total, free, used;
 };
 
+struct memory_v2 {
+    unsigned int version;
+    unsigned long long total, reserved, free, used;
+};
+
 struct gpu {
     char uuid[80], name[80];
-    unsigned int load, fails, hangs, hides, processes;
-    unsigned long long used, total;
+    unsigned int load, fails, hangs, hides, older, processes;
+    unsigned long long used, total, reserved;
     struct process process[MOST_PROCESSES];
 };
 
@@ -54,7 +61,9 @@ static void read_line(const char *line) {
         newest->processes++;
     else if (sscanf(line, "fails %u", &newest->fails) != 1 &&
              sscanf(line, "hangs %u", &newest->hangs) != 1 &&
-             sscanf(line, "hides %u", &newest->hides) != 1)
+             sscanf(line, "hides %u", &newest->hides) != 1 &&
+             sscanf(line, "reserves %llu", &newest->reserved) != 1 &&
+             sscanf(line, "older %u", &newest->older) != 1)
         sscanf(line, "init %u", &init_code);
 }
 
@@ -114,9 +123,17 @@ int nvmlDeviceGetUtilizationRates(struct gpu *device, struct rates *rates) {
 
 int nvmlDeviceGetMemoryInfo(struct gpu *device, struct memory *memory) {
     memory->total = device->total;
-    memory->used = device->used;
-    memory->free = device->total - device->used;
+    memory->used = device->used + device->reserved;
+    memory->free = device->total - memory->used;
     return answer(device);
+}
+
+int nvmlDeviceGetMemoryInfo_v2(struct gpu *device, struct memory_v2 *memory) {
+    memory->total = device->total;
+    memory->reserved = device->reserved;
+    memory->used = device->used;
+    memory->free = device->total - device->reserved - device->used;
+    return device->older ? (int)device->older : answer(device);
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *device, unsigned int *count,

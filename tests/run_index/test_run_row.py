@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import complete, make_run, set_state
 
+from rlmaster.placement import Placement, machine
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_index.row import RunRow, read_row, readable_status
 from rlmaster.run_status import State, Status
@@ -104,6 +106,18 @@ def test_a_status_that_somebody_knows_better_wins(tmp_path):
     set_state(run, State.RUNNING)
 
     assert read_row(run, Status(State.LOST)).state is State.LOST
+
+
+def test_a_run_elsewhere_is_on_the_host_that_hosts_toml_names(tmp_path):
+    run = make_run(tmp_path)
+    set_state(run, State.RUNNING, host="node7")
+    assert row_of(run).host == "node7"
+    where = Placement("office", "ssh", "node7", "node7-0123", "/there", "/", "python3", 1)
+
+    run.write_placement(where)
+    assert row_of(run).host == "office"
+    run.write_placement(replace(where, machine=machine(), folder=str(run.path)))
+    assert row_of(run).host == "node7"  # this computer itself
 
 
 def test_more_than_all_is_all(tmp_path):

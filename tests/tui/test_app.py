@@ -156,6 +156,24 @@ def test_a_worker_that_is_silent_is_mentioned(empty_project, make_run):
     drive(app_of(empty_project), scenario)
 
 
+def test_a_run_elsewhere_says_on_which_host_it_is(empty_project, make_run):
+    folder = make_run()
+    folder.write_status(Status(State.RUNNING, heartbeat="2029-12-31T23:50:00+00:00"))
+    where = {"kind": "ssh", "computer": "node7", "machine": "node7-0123456789ab", "folder": "/run"}
+    write_json(
+        folder.placement_file,
+        {"host": "office", **where, "workspace": "/", "python": "python3", "threads": 1},
+    )
+
+    async def scenario(pilot):
+        await wait_for_text(pilot, "1 run ")
+        await pilot.press("enter")
+        await wait_for_text(pilot, "on office")
+        await wait_for_text(pilot, "nothing has come from office for 10m")
+
+    drive(app_of(empty_project), scenario)
+
+
 def test_what_others_wrote_is_shown_as_text_and_fits(empty_project, make_run):
     folder = make_run(HOSTILE)
     folder.write_status(Status(State.FAILED, reason=HOSTILE, slot=HOSTILE))

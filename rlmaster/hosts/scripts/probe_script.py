@@ -1,22 +1,28 @@
 """Say in one JSON object how busy this computer is.
 
-Sent as it is to `python3 - FOLDER SECONDS` on any host, so it needs nothing but Python 3.8 and its
-standard library; pynvml is used where it can be imported. The parts are measured side by side, and
-one that fails or hangs costs only itself: its value is null and `reasons` says why.
+Sent as it is to `python3 - FOLDER SECONDS [PYTHON [BYTES]]` on any host, so it needs nothing but
+Python 3.8 and its standard library. The parts are measured side by side, and one that fails or
+hangs costs only itself: its value is null and `reasons` says why.
 
-FOLDER is where runs would be kept; SECONDS is how long a part may take.
+FOLDER is where runs would be kept; SECONDS is how long a part may take; PYTHON is the interpreter
+that runs would have; so many BYTES on stdin are the compressed source of pynvml, which else is used
+where it can be imported.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import types
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +115,6 @@ def measure_memory() -> dict[str, Any]:
 
 def measure_disk(folder: Path) -> dict[str, Any]:
     """Measure the space that is free where runs are kept, or would be once the folder is made."""
-    folder = folder.expanduser().absolute()
     found = os.statvfs(next(place for place in (folder, *folder.parents) if place.exists()))
     return {"free_bytes": found.f_bavail * found.f_frsize}
 
@@ -125,17 +130,56 @@ def live_runs() -> list[str]:
     The kernel's list is read, because trying a lock would for a moment be in a worker's way. Device
     numbers are not compared: some file systems show others there than to stat.
     """
+    return [file.stem for file in locked_files("*.lock")]
+
+
+def held_slots() -> list[str]:
+    """List the places to compute that are taken by runs of this account."""
+    return [file.name for file in locked_files("slots/*")]
+
+
+def locked_files(pattern: str) -> list[Path]:
+    """Return this account's locks that somebody holds, by name."""
     base = Path(os.environ.get("RLMASTER_LOCKS") or "/tmp")
     folder = base / f"rlmaster-{os.getuid()}" / boot_id()
     locks = Path("/proc/locks").read_text().splitlines()
     locked = {int(line.split(":")[-1].split()[0]) for line in locks}
-    return sorted(file.stem for file in folder.glob("*.lock") if file.stat().st_ino in locked)
+    return sorted(file for file in folder.glob(pattern) if file.stat().st_ino in locked)
 
 
-def measure_gpus(seconds: float) -> dict[str, Any]:
+def machine() -> str:
+    """Return the name that this computer's queue goes by, as `rlmaster.placement` has it."""
+    try:
+        identity = Path("/etc/machine-id").read_text().strip()[:12]
+    except OSError:
+        identity = ""
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in os.uname().nodename)
+    return f"{name or 'computer'}-{identity}" if identity else name or "computer"
+
+
+def measure_queue() -> dict[str, Any]:
+    """Count the runs of this account that wait here, and say whether any is started."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        state = Path.home() / ".local" / "state"
+    folder = state / "rlmaster" / "queue" / machine()
+    tickets = folder.glob("*.ticket") if folder.is_dir() else ()
+    return {"waiting": len(list(tickets)), "drained": (folder / "drained").exists()}
+
+
+def find_python(name: str) -> str:
+    """Return the absolute path of an interpreter that can be started, or nothing.
+
+    Links are left as they are: an environment's interpreter is one.
+    """
+    found = shutil.which(str(Path(name).expanduser()) if "/" in name else name) if name else None
+    return os.path.abspath(found) if found else ""  # noqa: PTH100 - it would not follow `..`
+
+
+def measure_gpus(seconds: float, nvml_source: bytes) -> dict[str, Any]:
     """Measure each GPU through NVML, or else nvidia-smi."""
     try:
-        return {"source": "nvml", **nvml_gpus()}
+        return {"source": "nvml", **nvml_gpus(nvml_source)}
     except Unavailable as error:
         without_nvml = str(error)
     try:
@@ -144,12 +188,25 @@ def measure_gpus(seconds: float) -> dict[str, Any]:
         return {"source": "none", "gpus": [], "problem": f"{without_nvml}; {error}"}
 
 
-def nvml_gpus() -> dict[str, Any]:
+def pynvml_module(source: bytes) -> Any:
+    """Return pynvml as it was sent, where there is a library for it to talk to, or the one here."""
+    if not source:
+        try:
+            return importlib.import_module("pynvml")
+        except ImportError as error:
+            raise Unavailable("pynvml is not installed") from error
+    try:  # pynvml takes a while to compile, and most computers have no such library
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError as error:
+        raise Unavailable("NVML: there is no libnvidia-ml.so.1") from error
+    module = sys.modules["pynvml"] = types.ModuleType("pynvml")
+    exec(compile(zlib.decompress(source), "pynvml.py", "exec"), module.__dict__)
+    return module
+
+
+def nvml_gpus(source: bytes) -> dict[str, Any]:
     """Ask NVML for every GPU; one that has fallen off the bus is a problem, not the end."""
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ImportError as error:
-        raise Unavailable("pynvml is not installed") from error
+    nvml = pynvml_module(source)
     try:
         nvml.nvmlInit()
         count = nvml.nvmlDeviceGetCount()
@@ -180,14 +237,16 @@ def nvml_gpu(nvml: Any, device: Any) -> dict[str, Any]:
             return None
 
     rates = supported(nvml.nvmlDeviceGetUtilizationRates)
-    memory = supported(nvml.nvmlDeviceGetMemoryInfo)
+    memory = supported(lambda gpu: nvml.nvmlDeviceGetMemoryInfo(gpu, nvml.nvmlMemory_v2))
+    # Drivers from before 2022 count what they keep for themselves as used.
+    memory = memory or supported(nvml.nvmlDeviceGetMemoryInfo)
     processes = supported(nvml.nvmlDeviceGetComputeRunningProcesses)
     return {
         "uuid": nvml.nvmlDeviceGetUUID(device),
         "name": nvml.nvmlDeviceGetName(device),
         "utilisation": rates and rates.gpu / 100,
         "memory_used_bytes": memory and memory.used,
-        "memory_total_bytes": memory and memory.total,
+        "memory_total_bytes": memory and memory.total - getattr(memory, "reserved", 0),
         "processes": processes and [gpu_process(p.pid, p.usedGpuMemory) for p in processes],
     }
 
@@ -276,24 +335,30 @@ def measure_all(
     )
 
 
-def main(folder: Path, seconds: float) -> None:
+def main(folder: str, seconds: str, python: str = "", nvml_bytes: str = "0") -> None:
     """Print the object; a part that still hangs is left behind."""
+    place, limit_s = Path(folder).expanduser().absolute(), float(seconds)
+    nvml_source = sys.stdin.buffer.read(int(nvml_bytes)) if int(nvml_bytes) else b""
     values, reasons = measure_all(
         {
             "boot_id": boot_id,
             "cpu": measure_cpu,
             "memory": measure_memory,
-            "disk": lambda: measure_disk(folder),
-            "gpu": lambda: measure_gpus(seconds),
+            "disk": lambda: measure_disk(place),
+            "gpu": lambda: measure_gpus(limit_s, nvml_source),
             "runs": live_runs,
+            "slots": held_slots,
+            "queue": measure_queue,
+            "python": lambda: find_python(python),
         },
-        seconds,
+        limit_s,
     )
     values.update(clock_s=time.time(), hostname=os.uname().nodename, reasons=reasons)
+    values.update(machine=machine(), home=str(Path.home()), workspace=str(place))
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
     os._exit(0)  # a thread that hangs in a driver must not hold the exit
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Runs on other computers: handed over, mirrored, pulled, stopped and resumed."""
