@@ -76,8 +76,8 @@ def _list(
     for row in garbage:
         say(f"{in_column(row['bytes'])}  {row['kind']}: {row['what']}")
     for guest in going:
-        lost = f"; {readable(guest.only_there_bytes)} of frames and checkpoints are lost"
-        here = "all of it is here" + (lost if guest.only_there else "")
+        lost = f"{readable(guest.only_there_bytes)} of frames and checkpoints are only there"
+        here = f"{lost} and will be lost" if guest.only_there else "all of it is here"
         say(f"{in_column(guest.size_bytes)}  run: {_described(guest)}, {here}")
     for guest in staying:
         only = f"{readable(guest.only_there_bytes)} of it are only there"

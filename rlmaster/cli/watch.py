@@ -44,6 +44,7 @@ def watch_command(
     try:
         _watch_in_sight(project, as_json=as_json)
     except KeyboardInterrupt:
+        say("the runs go on, and so does following them, in the background")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         wake_watcher(project.runs)
@@ -62,7 +63,7 @@ def _mark_what_is_owed(runs: Path) -> None:
 
 
 def _watch_quietly(project: "Project") -> None:
-    """Watch until nothing is owed, or somebody who can be asked takes over."""
+    """Watch until nothing more can come, or somebody who can be asked takes over."""
     from rlmaster.fleet.owed import owed
     from rlmaster.fleet.watch import Watcher, is_wanted, sole_watch
 
@@ -70,8 +71,10 @@ def _watch_quietly(project: "Project") -> None:
         with sole_watch(project.runs, quiet=True) as is_ours:
             if not is_ours:
                 return
-            Watcher(project).watch(until_settled=True, leave_when=lambda: is_wanted(project.runs))
-        if is_wanted(project.runs) or not owed(project.runs):  # something may just have come
+            watcher = Watcher(project)
+            watcher.watch(until_settled=True, leave_when=lambda: is_wanted(project.runs))
+        # Something may just have come that found the lock still held.
+        if is_wanted(project.runs) or all(map(watcher.is_out_of_reach, owed(project.runs))):
             return
 
 

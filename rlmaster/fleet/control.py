@@ -94,7 +94,7 @@ class RunControl:
             RunFolderError: If it does not.
             HostError: If its host cannot be asked any more.
         """
-        with self._session(run) as session:
+        with self._session(run, is_told=True) as session:
             return lifecycle.await_end(run, lambda: answered(session, run, "look-after"))
 
     def abandon(self, run: RunFolder) -> Status:
@@ -256,10 +256,11 @@ class RunControl:
 
     # -------------------------------------------------------------------------------- hosts
 
-    def _session(self, run: RunFolder) -> HostSession:
-        """Return a session with the host of a run that is elsewhere."""
+    def _session(self, run: RunFolder, *, is_told: bool = False) -> HostSession:
+        """Return a session with the host of a run that is elsewhere, telling that it is made."""
         host = self._inventory.find(placement_of(run).host)
-        self._say(f"connecting to {host.name}")
+        if not is_told:
+            self._say(f"connecting to {host.name}")
         try:
             return HostSession.connect(self._project, host, ask=self._ask)
         except HostError as error:

@@ -18,7 +18,6 @@ from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
 from rlmaster.ssh.connection import AskPassphrase
 
-CONNECT_S = 10.0
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 SETTINGS_LOOK_S = 1.0
@@ -55,6 +54,7 @@ class HostWatch:
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._session: HostSession | None = None
+        self._told_trouble = ""
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def start(self, runs: Collection[RunFolder]) -> None:
@@ -106,11 +106,12 @@ class HostWatch:
         Raises:
             HostError: Unless it was stopped.
         """
-        session = HostSession.connect(self._project, self.host, ask=self._ask, timeout_s=CONNECT_S)
+        session = HostSession.connect(self._project, self.host, ask=self._ask)
         self._session = session
         with session:
             visit = Visit(session, self._tidings, self._tell, self.gathered)
             note_reachable(self._project.runs, self.host.name)
+            self._told_trouble = ""
             self._tell(HostSeen(self.host.name, reachable=True))
             try:
                 while not self._stopped.is_set():
@@ -120,8 +121,11 @@ class HostWatch:
                 visit.close()
 
     def _note_trouble(self, reason: str) -> None:
-        if not self._stopped.is_set():  # else it was we who left
-            note_unreachable(self._project.runs, self.host.name, reason)
+        if self._stopped.is_set():  # it was we who left
+            return
+        note_unreachable(self._project.runs, self.host.name, reason)
+        if reason != self._told_trouble:
+            self._told_trouble = reason
             self._tell(HostSeen(self.host.name, reachable=False, reason=reason))
 
     def _pause(self, seconds: float) -> None:

@@ -24,6 +24,7 @@ from rlmaster.snapshot import read_tools
 from rlmaster.ssh.connection import AskPassphrase
 
 SCRIPT = "workspace_script.py"
+CONNECT_S = 10.0
 TOOLS_KEPT_S = 3600.0
 """Whoever is connected for long marks our code there as used so often; `gc` waits for a day."""
 LONGEST_TEXT = 4096
@@ -61,7 +62,7 @@ class HostSession:
         host: Host,
         *,
         ask: AskPassphrase | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = CONNECT_S,
     ) -> "HostSession":
         """Connect to a host, and make its workspace where there is none.
 

@@ -78,13 +78,13 @@ class Watcher:
         """Watch until `stop`, or for as long as asked.
 
         Args:
-            until_settled: Whether it ends when nothing is owed any more.
+            until_settled: Whether it ends when nothing more can come.
             leave_when: Asked every second whether it ends.
         """
         try:
             while not self._stopped.is_set():
-                is_anything_owed = self._look()
-                is_over = until_settled and not is_anything_owed
+                may_come = self._look()
+                is_over = until_settled and not may_come
                 if is_over or (leave_when and leave_when()):
                     return
                 self._sleep()
@@ -96,7 +96,7 @@ class Watcher:
         self._stopped.set()
 
     def _look(self) -> bool:
-        """See to it that every host with a run of ours is watched; tell whether there is one."""
+        """See to it that every host with a run of ours is watched; tell whether more may come."""
         runs = owed(self._project.runs)
         hosts = self._inventory.read()
         wanted: dict[str, list[RunFolder]] = {}
@@ -108,7 +108,14 @@ class Watcher:
         for run in runs:
             if self._ended.of(run) or not self._places.of(run):
                 self._see_to_end(run)
-        return bool(runs)
+        return any(not self.is_out_of_reach(run) for run in runs)
+
+    def is_out_of_reach(self, run: RunFolder) -> bool:
+        """Tell whether nothing more comes of a run, since hosts.toml does not name its hosts."""
+        if not (places := self._places.of(run)) or not set(places) <= self._missing:
+            return False
+        attempt = (run.id, run.status().attempt)
+        return not self._ended.of(run) or attempt in self._told & self._reported
 
     def _watch_hosts(
         self, wanted: Mapping[str, list[RunFolder]], hosts: Mapping[str, Host]

@@ -127,7 +127,7 @@ def test_a_host_that_can_be_asked_is_not_given_up(rlmaster, hosts):
     assert run.status().state is State.RUNNING
 
 
-def test_a_run_of_a_host_that_is_cut_off_goes_on_elsewhere_and_never_twice(rlmaster, hosts):
+def test_a_run_of_a_host_that_is_cut_off_goes_on_elsewhere_and_never_twice(rlmaster, hosts, hasty):
     run = launched(rlmaster)
     old = there(hosts, run)
     words(old)
@@ -137,6 +137,7 @@ def test_a_run_of_a_host_that_is_cut_off_goes_on_elsewhere_and_never_twice(rlmas
     asked = rlmaster("stop", run.short_id)
     assert asked.returncode == 3
     assert "--abandon" in asked.stderr
+    assert asked.stderr.startswith("connecting to office\n")  # nobody waits for it without a sign
     refused = rlmaster("resume", run.short_id, "--host", "attic", "--detach")
     assert refused.returncode == 3
     assert "--abandon" in refused.stderr

@@ -59,6 +59,13 @@ def test_a_host_that_nobody_knows_is_out_of_reach_and_its_runs_stay_owed(project
     assert is_owed(run)
 
 
+def test_one_that_shows_nothing_ends_where_only_such_hosts_owe_something(project, run):
+    watcher = Watcher(Project(project))
+    watcher.watch(until_settled=True)
+    assert watcher.is_out_of_reach(run)
+    assert is_owed(run)  # for whoever names the host again
+
+
 def test_what_has_ended_on_such_a_host_is_written_up_and_then_settled(project, run):
     run.write_status(Status(State.FAILED, reason="because", since=utc_now()))
 

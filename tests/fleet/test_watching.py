@@ -50,17 +50,16 @@ def test_a_run_elsewhere_comes_here_while_it_is_made_and_is_whole_at_its_end(off
     wait_until(lambda: not watchers(rlmaster))
 
 
-def test_one_host_that_falls_silent_leaves_the_others_alone(lab, rlmaster):
-    office, cellar = lab.add_hosts("office", "cellar")
-    launches.make_ready(rlmaster, lab)
-    (run, there), (other_run, other_there) = launch(rlmaster, office), launch(rlmaster, cellar)
+def test_one_host_that_falls_silent_leaves_the_others_alone(rlmaster, hosts, hasty):
+    office, attic = hosts.values()
+    (run, there), (other_run, other_there) = launch(rlmaster, office), launch(rlmaster, attic)
     arrives(there, run, "before")
     arrives(other_there, other_run, "before")
 
     office.drop_packets(True)
     happen(there, "while nobody heard")
     wait_until(lambda: trouble(rlmaster, "office"), DETECTED_S)
-    assert not trouble(rlmaster, "cellar")
+    assert not trouble(rlmaster, "attic")
     arrives(other_there, other_run, "meanwhile")
     end(other_there, other_run)
     told = rlmaster("runs").stderr
