@@ -7,7 +7,7 @@
 
 PYTHON ?= python3
 # What `make test` gives to pytest, for instance: make test ARGS="-x tests/test_events.py"
-ARGS ?= -n 2
+ARGS ?= -n 4
 
 python := .venv/bin/python
 # Written last, so it says that the set-up is whole; its content is the checkout it was made for.
@@ -50,7 +50,7 @@ demo: setup  ## Train a Pong autoencoder for two minutes on this computer, and r
 	@$(python) -m rlmaster launch experiments/pong_autoencoder.py --host local --yes --follow \
 	    --rationale "The demo: how small an error does an autoencoder of Pong reach in two minutes?"
 
-test: setup  ## Run the tests (ARGS="..." goes to pytest instead of -n 2)
+test: setup  ## Run the tests (ARGS="..." goes to pytest instead of -n 4)
 	@tests/system_packages.sh
 	@$(python) -m pytest $(ARGS)
 
