@@ -34,6 +34,8 @@ LOOK_S = 1.0
 """Between two looks at what is owed, and at hosts.toml."""
 LEAVE_S = 3.0
 """How long hosts are given to be left in good order."""
+PATIENCE_S = 600.0
+"""How long a host that hosts.toml no longer names may be named again before that is too late."""
 SLEPT_S = 5.0
 """A pause of the computer that is longer than this is taken for a sleep."""
 TAKE_OVER_S = 5.0
@@ -81,15 +83,22 @@ class Watcher:
             until_settled: Whether it ends when nothing more can come.
             leave_when: Asked every second whether it ends.
         """
+        useful_s = time.monotonic()
         try:
             while not self._stopped.is_set():
-                may_come = self._look()
-                is_over = until_settled and not may_come
-                if is_over or (leave_when and leave_when()):
+                if self._look():
+                    useful_s = time.monotonic()
+                elif until_settled and self._is_over(useful_s):
+                    return
+                if leave_when and leave_when():
                     return
                 self._sleep()
         finally:
             self._leave(list(self._watches))
+
+    def _is_over(self, useful_s: float) -> bool:
+        """Tell whether nothing is owed, or nothing could come of what is for long enough."""
+        return not owed(self._project.runs) or time.monotonic() - useful_s > PATIENCE_S
 
     def stop(self) -> None:
         """End the watch, from any thread."""

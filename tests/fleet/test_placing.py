@@ -390,6 +390,7 @@ def answered(tmp_path, monkeypatch):
         (tmp_path / "says").write_bytes(says)
         script.write_text(
             "import sys, pathlib\n"
+            "sys.stdin.buffer.readline()\n"  # what is asked, before it is answered
             f"sys.stdout.buffer.write(pathlib.Path({str(tmp_path / 'says')!r}).read_bytes())\n"
         )
         monkeypatch.setattr("rlmaster.fleet.placing.SCRIPT", str(script))

@@ -59,7 +59,8 @@ def test_a_host_that_nobody_knows_is_out_of_reach_and_its_runs_stay_owed(project
     assert is_owed(run)
 
 
-def test_one_that_shows_nothing_ends_where_only_such_hosts_owe_something(project, run):
+def test_one_that_shows_nothing_ends_where_only_such_hosts_owe_something(project, run, monkeypatch):
+    monkeypatch.setattr("rlmaster.fleet.watch.PATIENCE_S", 0.0)
     watcher = Watcher(Project(project))
     watcher.watch(until_settled=True)
     assert watcher.is_out_of_reach(run)

@@ -311,7 +311,8 @@ def test_of_two_that_watch_one_takes_over_when_the_other_ends(office, rlmaster):
     run, there = launch(rlmaster, office)
     arrives(there, run, "before")
     first = rlmaster.start("-m", "rlmaster", "watch")
-    wait_until(lambda: not watchers(rlmaster))
+    lock = rlmaster.project / "runs" / ".state" / "watch.lock"
+    wait_until(lambda: lock.read_bytes().startswith(b"shown"))
     words = rlmaster.scratch / "words"
     second = rlmaster.start("-m", "rlmaster", "watch", words=words)
     wait_until(lambda: "another `rlmaster watch`" in words.read_text())
