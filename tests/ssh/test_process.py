@@ -107,12 +107,16 @@ def test_a_command_that_reads_nothing_is_not_waited_for(connection):
         process.write(bytes(50_000_000), timeout_s=1)
 
 
+def write_on(process):
+    while True:
+        process.write(b"x")
+
+
 def test_a_command_that_has_ended_takes_no_input(connection):
     with connection.start("exit 0") as process:
         assert process.exit_code() == 0
         with pytest.raises(HostError, match="ended before it had taken its input"):
-            while True:  # the word that it is closed follows that of how it ended
-                process.write(b"x")
+            write_on(process)  # the word that it is closed follows that of how it ended
 
 
 def test_a_command_learns_that_nobody_listens_any_more(connection, office):
