@@ -5,6 +5,7 @@ The child leads its own process group, so that whatever it started ends with it.
 
 import codecs
 import json
+import math
 import os
 import select
 import selectors
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ LAUNCH_DEADLINE_S = 900.0
 """A launch may have to set up the environment on another computer."""
 POLL_S = 0.05
 """How often a waiting thread looks whether it is still wanted."""
+LONGEST_LINE_BYTES = 16 * 2**20
+"""Of a command that answers line by line; what is longer is passed over."""
 GRACE_S = 0.2
 """What an interrupted child has to end by itself; quitting may not take half a second."""
 
@@ -41,6 +45,9 @@ class CommandCancelledError(Exception):
 
 def ignore(line: str) -> None:
     """Take no notice of a line that a command says."""
+
+
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class CommandLine:
         cancelled: threading.Event,
         deadline_s: float,
         on_message: Callable[[str], None] = ignore,
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Run a command to its end, in the calling thread, and return its JSON answer.
 
         Args:
@@ -72,34 +79,64 @@ class CommandLine:
             CommandCancelledError: If it was cancelled.
         """
         messages: list[str] = []
+        answer: list[bytes] = []
 
         def take(line: str) -> None:
             messages.append(line)
             on_message(line)
 
         with _Child([*self.prefix, *arguments], self.project) as child:
-            answer = child.listen(cancelled, time.monotonic() + deadline_s, take)
+            child.listen(cancelled, time.monotonic() + deadline_s, answer.append, take)
             code = child.exit_code()
         if code != 0:
             said = "\n".join(messages[-20:])
             raise CommandError(said or f"`rlmaster {arguments[0]}` ended with exit code {code}")
-        return _parse(answer, arguments[0])
+        return _parse(b"".join(answer), arguments[0])
+
+    def stream(
+        self,
+        arguments: Sequence[str],
+        cancelled: threading.Event,
+        on_object: Callable[[JsonObject], None],
+    ) -> None:
+        """Run a command that answers with a JSON object a line, until it ends or is cancelled.
+
+        A cancelled one is interrupted and left to end by itself, since it may have work to hand on.
+
+        Args:
+            arguments: What comes after `rlmaster`.
+            cancelled: Ends the command as soon as it is set.
+            on_object: Takes each object, in the calling thread; what is none is passed over.
+
+        Raises:
+            CommandError: If it cannot be started, or ends with an error.
+            CommandCancelledError: If it was cancelled.
+        """
+        messages: deque[str] = deque(maxlen=20)
+        objects = _JsonLines(on_object)
+        with _Child([*self.prefix, *arguments], self.project, is_left=True) as child:
+            child.listen(cancelled, math.inf, objects.take, messages.append)
+            code = child.exit_code()
+        if code != 0:
+            said = "\n".join(messages)
+            raise CommandError(said or f"`rlmaster {arguments[0]}` ended with exit code {code}")
 
 
-def _parse(answer: bytes, name: str) -> dict[str, Any]:
+def _parse(answer: bytes, name: str) -> JsonObject:
     try:
         data = json.loads(answer)
     except ValueError:
         data = None
     if not isinstance(data, dict):
         raise CommandError(f"`rlmaster {name} --json` did not answer with a JSON object")
-    return cast("dict[str, Any]", data)
+    return cast("JsonObject", data)
 
 
 class _Child:
     """A process with both outputs read as they come; leaving the context ends it."""
 
-    def __init__(self, command: Sequence[str], project: Path) -> None:
+    def __init__(self, command: Sequence[str], project: Path, *, is_left: bool = False) -> None:
+        self._is_left = is_left
         try:
             self._process = subprocess.Popen(
                 command,
@@ -117,7 +154,9 @@ class _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
+        if self._process.poll() is None and self._is_left:
+            self._process.send_signal(signal.SIGINT)
+        elif self._process.poll() is None:
             self._end_group()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -138,18 +177,21 @@ class _Child:
         return self._process.wait()
 
     def listen(
-        self, cancelled: threading.Event, deadline: float, on_line: Callable[[str], None]
-    ) -> bytes:
-        """Return what the child wrote to stdout; pass on each line of stderr.
+        self,
+        cancelled: threading.Event,
+        deadline: float,
+        on_answer: Callable[[bytes], None],
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Pass on what the child writes to stdout, and each line of its stderr.
 
         The end is the child's own, not that of the pipes: a background process may hold those open.
         """
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        answer: list[bytes] = []
         lines = _Lines(on_line)
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ, answer.append)
+            selector.register(self._process.stdout, selectors.EVENT_READ, on_answer)
             selector.register(self._process.stderr, selectors.EVENT_READ, lines.take)
             ended = ready = False
             while ready or not ended:
@@ -160,7 +202,6 @@ class _Child:
                 ended = self._process.poll() is not None
                 ready = _take_what_is_there(selector, 0 if ended else POLL_S)
         lines.finish()
-        return b"".join(answer)
 
 
 def _take_what_is_there(selector: selectors.BaseSelector, wait_s: float) -> bool:
@@ -173,6 +214,26 @@ def _take_what_is_there(selector: selectors.BaseSelector, wait_s: float) -> bool
         else:
             selector.unregister(key.fileobj)
     return bool(ready)
+
+
+class _JsonLines:
+    """Cuts a stream of bytes into lines, each a JSON object."""
+
+    def __init__(self, on_object: Callable[[JsonObject], None]) -> None:
+        self._on_object = on_object
+        self._rest = b""
+
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest = self._rest if len(self._rest) <= LONGEST_LINE_BYTES else b""
+        for line in whole:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                self._on_object(cast("JsonObject", found))
 
 
 class _Lines:

@@ -37,10 +37,36 @@ class OpenNewRun(Message):
 
 
 @dataclass
-class Launched(Message):
-    """A run was launched."""
+class RunAgain(Message):
+    """The person wants to start a run like another one, with changes."""
 
     path: Path
+
+
+@dataclass
+class CompareRuns(Message):
+    """The person wants to see runs side by side."""
+
+    paths: list[Path]
+
+
+@dataclass
+class OpenHosts(Message):
+    """The person wants to see the computers."""
+
+
+@dataclass
+class ChooseAction(Message):
+    """The person wants to do something with runs."""
+
+    paths: list[Path]
+
+
+@dataclass
+class Launched(Message):
+    """Runs were launched."""
+
+    paths: list[Path]
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 folder, arguments = Path(sys.argv[1]), sys.argv[2:]
-behaviour = json.loads((folder / "plan.json").read_text())[arguments[0]]
+behaviour = json.loads((folder / "plan.json").read_text()).get(arguments[0], {})
 call = {"arguments": arguments, "process": os.getpid()}
 if "--rationale-file" in arguments:
     file = Path(arguments[arguments.index("--rationale-file") + 1])

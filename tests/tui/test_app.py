@@ -14,6 +14,7 @@ from rlmaster.events import append_event, event
 from rlmaster.run_folder import Progress
 from rlmaster.run_status import State, Status
 from tui.app import RlmasterApp
+from tui.commands import CommandLine
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.picture import Picture
@@ -24,7 +25,7 @@ HOSTILE = "[bold red]x[/] \x1b[2J\x1b]0;title\x07 日本語 \u202ecba [/nothing]
 
 
 def app_of(project, fake_command=None):
-    command = fake_command.line if fake_command else None
+    command = fake_command.line if fake_command else CommandLine(project.root, ("/bin/true",))
     return RlmasterApp(project, command=command, clock=lambda: NOW)
 
 
@@ -231,7 +232,8 @@ def test_only_the_screen_one_sees_looks_at_files(empty_project, make_run):
 
     async def scenario(pilot):
         def looking():
-            return {type(worker.node) for worker in pilot.app.workers if worker.is_running}
+            nodes = {type(worker.node) for worker in pilot.app.workers if worker.is_running}
+            return nodes - {type(pilot.app)}
 
         await wait_for_text(pilot, "1 run ")
         assert looking() == {RunsScreen}

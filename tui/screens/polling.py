@@ -10,6 +10,8 @@ from textual.screen import Screen
 from tui.threads import cancel_workers, cancelled_event
 
 POLL_INTERVAL_S = 0.5
+GLANCES = 5
+"""In each interval, at whether anybody still looks or has news: quitting does not wait for it."""
 
 
 class PollingScreen(Screen[None]):
@@ -20,6 +22,7 @@ class PollingScreen(Screen[None]):
         super().__init__()
         self._look = look
         self._looking = threading.Lock()
+        self._news = threading.Event()
 
     @on(events.ScreenResume)
     def start_polling(self) -> None:
@@ -31,12 +34,19 @@ class PollingScreen(Screen[None]):
         """Leave the files alone."""
         cancel_workers(self)
 
+    def look_now(self) -> None:
+        """Look at once: something is known to have changed."""
+        self._news.set()
+
     @work(thread=True, exclusive=True)
     def _poll(self) -> None:
         cancelled = cancelled_event()
         while not cancelled.is_set():
+            self._news.clear()
             with self._looking:
                 message = self._look()
-            if message is not None:
+            if message is not None and not cancelled.is_set():
                 self.post_message(message)
-            cancelled.wait(POLL_INTERVAL_S)
+            for _ in range(GLANCES):
+                if cancelled.is_set() or self._news.wait(POLL_INTERVAL_S / GLANCES):
+                    break

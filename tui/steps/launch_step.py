@@ -92,7 +92,7 @@ class LaunchStep(Step):
     def finish(self, message: CommandAnswered) -> None:
         """Hand on the run that was launched."""
         self.is_launching = False
-        self.post_message(Launched(Path(str(message.answer.get("run_folder", "")))))
+        self.post_message(Launched([Path(str(message.answer.get("run_folder", "")))]))
 
     def _add(self, text: str, style: str) -> None:
         self._lines.append(Content.styled(text, style))
