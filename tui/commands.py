@@ -156,6 +156,7 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None and self._is_left:
             self._process.send_signal(signal.SIGINT)
+            threading.Thread(target=self._process.wait, daemon=True).start()
         elif self._process.poll() is None:
             self._end_group()
         for stream in (self._process.stdout, self._process.stderr):
