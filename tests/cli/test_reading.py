@@ -185,7 +185,9 @@ def test_a_closed_window_leaves_somebody_to_follow(rlmaster):
         differs_from_default=[],
     )
     run.write_status(Status(State.RUNNING, host="somewhere-else"))
+    usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where tests run under nohup
     watching = rlmaster.start("-m", "rlmaster", "follow", str(run.path))
+    signal.signal(signal.SIGHUP, usual)
     wait_until(lambda: _catches(watching.pid, signal.SIGHUP))
 
     watching.send_signal(signal.SIGHUP)

@@ -356,7 +356,9 @@ def resume(run: RunFolder, experiment: Experiment) -> None:
 
 def branch(parent: RunFolder, folder: Path, checkpoint: str, experiment: Experiment) -> RunFolder:
     """Make a run as the control side does: with the frames and one checkpoint of another."""
-    run = prepared(folder, experiment).run
+    training = prepared(folder, experiment)
+    training.recording.close()  # each attempt has its own, and nothing else writes by then
+    run = training.run
     shutil.copytree(parent.replay, run.replay)
     shutil.copytree(parent.checkpoints / checkpoint, run.checkpoints / checkpoint)
     return run
