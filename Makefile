@@ -67,7 +67,7 @@ layers: setup  ## Who may import whom
 	@$(python) .venv/bin/lint-imports --no-logo
 
 bench: setup  ## Side by side with other libraries: prints ratios
-	@set -e; for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(python) $$file; done
+	@set -e; for file in $(wildcard benchmarks/[a-z]*.py); do echo "== $$file"; $(python) $$file; done
 
 clean:  ## Remove the environment and what tools left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """What runs on other computers cost: asking hosts, launching there, and watching them.
 
-    python benchmarks/fleet.py [--times 5] [--only probe launch latency watch]
+    python benchmarks/fleet.py [--times 5] [--only probe launch latency screen watch]
 
 The hosts are those of tests/lab: namespaces of this machine with a real sshd, so the network takes
 no time and all share this machine's cores. For root, with what tests/system_packages.sh installs.
@@ -9,6 +9,8 @@ no time and all share this machine's cores. For root, with what tests/system_pac
 * launch: from the moment when a person has confirmed the host to the start of training there, on a
   host that has the Python environment: where no code has been before, and where the code is.
 * latency: from an event's line on a host to the same line in the local run folder.
+* screen: from an event's line on a host to its words in the app, which shows the run and follows
+  the host through a watch of its own.
 * watch: share of one core that `rlmaster watch` takes while training on all hosts writes progress,
   an event, scalars and a line of its log each second. Its children are counted too.
 """
@@ -29,6 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import quick_training
+from _terminal import Terminal
 from lab import Lab, LabHost
 from lab.namespace_lab import NamespaceLab, namespaces_can_be_made
 from project_command import RATIONALE, Rlmaster, make_project, rlmaster_in
@@ -251,6 +254,41 @@ def _event_s(there: RunFolder, run: RunFolder, number: int) -> float:
     return time.perf_counter() - begun
 
 
+# ------------------------------------------------------------------------------------ screen
+
+
+def measure_screen(times: int) -> None:
+    """Print how long an event takes to be read in the app."""
+    print_head("screen: milliseconds from an event there to its words in the app", "events")
+    with new_fleet() as fleet:
+        (host,) = fleet.add_hosts("office")
+        runs = _begin_training(fleet, [host], 1)
+        with _app_showing(fleet, runs[0]) as terminal:
+            there = _there(host, runs[0])
+            count = LATENCIES * times // 5
+            taken_s = [_seen_s(there, terminal, number) for number in range(count)]
+    print_row(f"{count}, one after the other", taken_s, unit_s=1e-3)
+
+
+@contextmanager
+def _app_showing(fleet: Fleet, run: RunFolder) -> Iterator[Terminal]:
+    """Open the app on a run, once that is seen to be trained."""
+    with Terminal([sys.executable, "-m", "rlmaster"], fleet.project.root) as terminal:
+        terminal.wait_for(run.short_id.encode())
+        terminal.send(b"\r")
+        terminal.wait_for(b"step 5 is done")
+        yield terminal
+
+
+def _seen_s(there: RunFolder, terminal: Terminal, number: int) -> float:
+    """Let something happen at a moment that nobody knows; return when it is seen."""
+    time.sleep(0.137 * (number % 10))
+    mark = f"measured {number:03}"
+    append_event(there.worker_events, event("note", mark, number))
+    begun = time.perf_counter()
+    return terminal.wait_for(mark.encode()) - begun
+
+
 # ------------------------------------------------------------------------------------- watch
 
 
@@ -347,6 +385,7 @@ def main() -> None:
         "probe": measure_probe,
         "launch": measure_launch,
         "latency": measure_latency,
+        "screen": measure_screen,
         "watch": measure_watch,
     }
     parser = argparse.ArgumentParser(description=__doc__)
