@@ -6,28 +6,28 @@ is wrong.
 """
 
 import ast
-import importlib.util
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Self
 
-from rlmaster.durable_files import JsonObject, read_json
-from rlmaster.errors import Problem, ScriptError, SpecificationError, near_match
+from rlmaster.durable_files import JsonObject, read_json, write_json
+from rlmaster.errors import Problem, ScriptError, SpecificationError
 from rlmaster.experiment import Experiment
-from rlmaster.specification import Part, differing_fields, with_overrides
+from rlmaster.specification import Part, differing_fields
 
 DEADLINE_S = 60.0
 """Importing torch on a busy machine takes a few seconds; nothing honest takes a minute."""
+CHILD = "rlmaster.script_child"
+REQUEST, ANSWER, OUTPUT = "request.json", "answer.json", "output.txt"
+"""Files that a child reads and writes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,18 @@ class ScriptDescription:
         return self.description.strip().partition("\n")[0] or str(self.experiment["name"])
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where an experiment is read from."""
+
+    path: Path
+    """A script, or the config.json of an earlier run."""
+    name: str = ""
+    """The variable that holds it; empty for the one called `experiment`, or the only one."""
+    code_paths: Sequence[Path] = ()
+    """Where an earlier run's code lies, for specifications that its script defined."""
+
+
 def describe_script(
     path: Path, overrides: Sequence[str] = (), name: str | None = None
 ) -> ScriptDescription:
@@ -58,7 +70,7 @@ def describe_script(
 
     Args:
         path: The script.
-        overrides: `field=value` assignments, typed by the field.
+        overrides: `field=value` assignments, typed by the field; of a comma list the first counts.
         name: The variable that holds the experiment; if None, the one called `experiment`, or the
             only one there is.
 
@@ -66,42 +78,121 @@ def describe_script(
         ScriptError: If the script cannot be read, or holds no such experiment.
         SpecificationError: If its fields or the overrides do not hold.
     """
-    _check_syntax(path)
-    return _describe_in_child(path, overrides, name or "", ())
+    return describe_grid(Source(path, name or ""), overrides)[0]
 
 
-def describe_config(
-    path: Path, overrides: Sequence[str] = (), code_paths: Sequence[Path] = ()
-) -> ScriptDescription:
-    """Read the experiment of an earlier run in a child process, and change it.
+def describe_grid(source: Source, overrides: Sequence[str]) -> list[ScriptDescription]:
+    """Read an experiment in a child process: one description for each run that is asked for.
 
     Args:
-        path: The run's config.json.
-        overrides: `field=value` assignments, typed by the field.
-        code_paths: Where the run's code lies, for specifications that its script defined.
+        source: Where the experiment is.
+        overrides: `field=value` assignments, typed by the field; comma lists make a grid.
 
     Raises:
         ScriptError: If it cannot be read.
-        SpecificationError: If its fields, as this version has them, or the overrides do not hold.
+        SpecificationError: If its fields, or any of the overrides, do not hold.
     """
-    return _describe_in_child(path, overrides, "", code_paths)
+    with Reading(source, overrides) as reading:
+        return [ScriptDescription(**point) for point in reading.answer()["points"]]
 
 
-def _describe_in_child(
-    path: Path, overrides: Sequence[str], name: str, code_paths: Sequence[Path]
-) -> ScriptDescription:
-    with tempfile.TemporaryDirectory(prefix="rlmaster-") as folder:
-        answer_file = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", __name__, str(path), str(answer_file), name]
-        output = _run_bounded([*command, *overrides], path, code_paths)
-        answer = read_json(answer_file)
-    if answer is None:
-        raise ScriptError(f"{path.name} ended by itself while it was read{_last_line(output)}")
-    if "problems" in answer:
-        raise SpecificationError([Problem(**problem) for problem in answer["problems"]])
-    if "error" in answer:
-        raise ScriptError(f"{path.name}: {answer['error']}")
-    return ScriptDescription(**answer)
+def describe_form(source: Source, overrides: Sequence[str]) -> JsonObject:
+    """Read an experiment in a child process, with all that a form shows of it.
+
+    Args:
+        source: Where the experiment is.
+        overrides: As for a grid.
+
+    Returns:
+        `description`, `fields` (as `FormField`), `problems` of the overrides, `number_of_runs`, and
+        `read_files`, the sources that it depends on.
+
+    Raises:
+        ScriptError: If it cannot be read.
+        SpecificationError: If its fields do not hold even without the overrides.
+    """
+    with Reading(source, overrides, is_form=True) as reading:
+        return reading.answer()
+
+
+class Reading:
+    """A child process that reads one experiment; it ends with its children at the deadline.
+
+    Several may go on side by side, since nothing is waited for before the answer is asked for.
+    """
+
+    def __init__(self, source: Source, overrides: Sequence[str], *, is_form: bool = False) -> None:
+        """Start it.
+
+        Raises:
+            ScriptError: If the script cannot be read as text, or is no Python.
+        """
+        self.source = source
+        if source.path.suffix != ".json":
+            _check_syntax(source.path)
+        self._deadline = time.monotonic() + DEADLINE_S
+        self._folder = tempfile.TemporaryDirectory(prefix="rlmaster-")
+        request = {"path": str(source.path), "name": source.name}
+        write_json(self._file(REQUEST), {**request, "overrides": [*overrides], "is_form": is_form})
+        # What it prints goes to a file: a pipe would stay open with what the script leaves.
+        with self._file(OUTPUT).open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", CHILD, self._folder.name],
+                env={**os.environ, "PYTHONPATH": _import_path(source)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._folder.cleanup()
+
+    def is_over(self) -> bool:
+        """Tell whether there is an answer, or will be none."""
+        return self._process.poll() is not None or time.monotonic() > self._deadline
+
+    def answer(self) -> JsonObject:
+        """Wait for the answer.
+
+        Raises:
+            ScriptError: If it cannot be read.
+            SpecificationError: If its fields, or the overrides, do not hold.
+        """
+        name = self.source.path.name
+        try:
+            self._process.wait(max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise ScriptError(
+                f"{name} was still busy after {DEADLINE_S:.0f} s; a script should only build "
+                'its experiment, and do work under `if __name__ == "__main__":`'
+            ) from None
+        answer = read_json(self._file(ANSWER))
+        if answer is None:
+            raise ScriptError(f"{name} ended by itself while it was read{self._last_words()}")
+        if "error" in answer:
+            raise ScriptError(f"{name}: {answer['error']}")
+        if "problems" in answer and len(answer) == 1:
+            raise SpecificationError([Problem(**problem) for problem in answer["problems"]])
+        return answer
+
+    def _file(self, name: str) -> Path:
+        return Path(self._folder.name) / name
+
+    def _last_words(self) -> str:
+        lines = self._file(OUTPUT).read_text(errors="replace").strip().splitlines()
+        return f"; its last words: {lines[-1][:200]}" if lines else ""
+
+
+def _import_path(source: Source) -> str:
+    """Return where the child finds modules: our own package first, for a snapshot holds one too."""
+    return os.pathsep.join([*filter(None, sys.path), *map(str, source.code_paths)])
 
 
 def describe_experiment(
@@ -148,104 +239,3 @@ def _check_syntax(path: Path) -> None:
         ) from None
     except (OSError, ValueError) as error:
         raise ScriptError(f"{path} cannot be read ({error})") from error
-
-
-def _run_bounded(command: Sequence[str], path: Path, code_paths: Sequence[Path]) -> str:
-    """Run the child and return what it printed; it dies with its children at the deadline."""
-    # Our own package comes first: a snapshot holds one too, as it was then.
-    import_path = os.pathsep.join([*filter(None, sys.path), *map(str, code_paths)])
-    with tempfile.TemporaryFile() as output:  # a pipe would stay open with what the script leaves
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": import_path},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            raise ScriptError(
-                f"{path.name} was still busy after {DEADLINE_S:.0f} s; a script should only build "
-                'its experiment, and do work under `if __name__ == "__main__":`'
-            ) from None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        output.seek(0)
-        return output.read().decode(errors="replace")
-
-
-def _last_line(output: str) -> str:
-    lines = output.strip().splitlines()
-    return f"; its last words: {lines[-1][:200]}" if lines else ""
-
-
-# ------------------------------------------------------------------------------------- in the child
-
-
-def _load(path: Path) -> ModuleType:
-    """Import the script under its own name, so that classes it defines can be found again later."""
-    sys.path.insert(0, str(path.parent))
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-def _find_experiment(module: ModuleType, name: str) -> Experiment:
-    """Take the one of that name; without a name the one called `experiment`, or the only one."""
-    variables = vars(module).items()
-    found = {variable: value for variable, value in variables if isinstance(value, Experiment)}
-    if not found:
-        raise ScriptError("there is no experiment in it; assign one: experiment = Experiment(...)")
-    wanted = name or (next(iter(found)) if len(found) == 1 else "experiment")
-    if wanted in found:
-        return found[wanted]
-    if name:
-        hint = near_match(name, found) or f"; there are {', '.join(found)}"
-        raise ScriptError(f"there is no experiment called {name!r} in it{hint}")
-    raise ScriptError(
-        f"there are {len(found)} experiments in it ({', '.join(found)}); "
-        "call one `experiment`, or choose one by its name"
-    )
-
-
-def _describe_here(path: Path, overrides: Sequence[str], name: str) -> ScriptDescription:
-    if path.suffix == ".json":
-        experiment = Experiment.from_data(read_json(path) or {})
-        return describe_experiment(with_overrides(experiment, overrides))
-    module = _load(path)
-    experiment = with_overrides(_find_experiment(module, name), overrides)
-    return describe_experiment(experiment, file=str(path), description=module.__doc__ or "")
-
-
-def _answer(path: Path, overrides: Sequence[str], name: str) -> dict[str, Any]:
-    try:
-        return asdict(_describe_here(path, overrides, name))
-    except SpecificationError as error:
-        return {"problems": [asdict(problem) for problem in error.problems]}
-    except ScriptError as error:
-        return {"error": str(error)}
-    except SystemExit as error:
-        return {"error": f"it ends itself with exit code {error.code} while it is read"}
-    except Exception as error:
-        trace = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in trace if Path(frame.filename) == path]
-        place = f"line {lines[-1]}" if lines else trace[-1].filename
-        return {"error": f"{place}: {type(error).__name__}: {error}"}
-
-
-def _main(arguments: Sequence[str]) -> None:
-    path, answer_file, name, *overrides = arguments
-    answer = _answer(Path(path), overrides, name)
-    Path(answer_file).write_text(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

@@ -122,6 +122,7 @@ def launch(
     *,
     rationale: str,
     host: HostChoice,
+    snapshot: Snapshot | None = None,
     say: Say = print,
     ask: Ask | None = None,
 ) -> RunFolder:
@@ -132,6 +133,7 @@ def launch(
         description: The experiment, as its script says.
         rationale: Why the run is made.
         host: Where it goes.
+        snapshot: The code that it trains with; None to keep what the project has now.
         say: Told each step as it happens, one sentence each.
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
@@ -143,14 +145,14 @@ def launch(
     """
     script = _relative(description.file, project)
     with _reached(project, host, say, ask) as destination:
-        new = _NewRun(project, description, rationale, script, host)
+        new = _NewRun(project, description, rationale, script, host, snapshot=snapshot)
         with new.made(destination, say) as run:
             pass
         destination.await_start(run)
     return run
 
 
-def branch(
+def branch(  # noqa: PLR0913 - each is another thing to decide
     project: Project,
     parent: RunFolder,
     description: ScriptDescription,
@@ -158,6 +160,7 @@ def branch(
     rationale: str,
     host: HostChoice,
     checkpoint: Path | None,
+    snapshot: Snapshot | None = None,
     say: Say = print,
     ask: Ask | None = None,
 ) -> RunFolder:
@@ -171,6 +174,7 @@ def branch(
         host: Where it goes.
         checkpoint: The parent's checkpoint to go on from, which may be on the parent's host alone;
             None to begin anew.
+        snapshot: The code that it trains with; None to keep what the project has now.
         say: Told each step as it happens, one sentence each.
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
@@ -182,7 +186,7 @@ def branch(
     """
     script = str(parent.provenance().get("script") or "")
     with _reached(project, host, say, ask) as destination:
-        new = _NewRun(project, description, rationale, script, host, parent)
+        new = _NewRun(project, description, rationale, script, host, parent, snapshot=snapshot)
         is_there = checkpoint is not None and destination.has(parent)
         if checkpoint is not None and is_there:
             new.goes_on_from = _start_there(parent, checkpoint)
@@ -226,6 +230,8 @@ class _NewRun:
     parent: RunFolder | None = None
     goes_on_from: JsonObject = field(default_factory=JsonObject)
     """What it takes from its parent on the host that both are on, as provenance keeps it."""
+    snapshot: Snapshot | None = None
+    """The code that it trains with; None until that is kept."""
 
     @contextmanager
     def made(self, destination: Destination, say: Say) -> Generator[RunFolder]:
@@ -235,10 +241,7 @@ class _NewRun:
         """
         if not self.rationale.strip():
             raise UsageError("the rationale is empty; say in a few words why this run is made")
-        snapshot = take_snapshot(self.project)
-        say(f"code kept as snapshot {snapshot.digest[:12]}")
-        if snapshot.left_out:
-            say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
+        snapshot = self.snapshot or keep_code(self.project, say)
         run = RunFolder.reserve(self.project.runs, str(self.description.experiment["name"]))
         with _removed_unless_whole(run), RunLock(run.id) as lock:
             lock.take()  # which nobody else can have heard of
@@ -265,6 +268,19 @@ class _NewRun:
             differs_from_default=self.description.differs_from_default,
             parents=[self.parent.id] if self.parent else [],
         )
+
+
+def keep_code(project: Project, say: Say) -> Snapshot:
+    """Keep the project's code beside its runs.
+
+    Raises:
+        LaunchError: If it is too large, or cannot be read or written.
+    """
+    snapshot = take_snapshot(project)
+    say(f"code kept as snapshot {snapshot.digest[:12]}")
+    if snapshot.left_out:
+        say(f"left out of the snapshot: {', '.join(snapshot.left_out)}")
+    return snapshot
 
 
 @contextmanager

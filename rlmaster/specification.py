@@ -34,6 +34,7 @@ JSON_TYPE_WORDS = {
     "object": "a group of fields",
     "null": "null",
 }
+LIST_OF_TEXTS = 'a list such as ["one", "two"]'
 
 
 class _ReadableErrors(type(BaseModel)):
@@ -297,9 +298,10 @@ def allowed_values(model: type[BaseModel], name: str) -> str:
     if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
         words = "one of " + ", ".join(str(choice) for choice in choices)
     else:
-        words = JSON_TYPE_WORDS.get(str(schema.get("type", "")), "a valid value")
-        words += _range(schema)
         item = cast("dict[str, Any]", (schema.get("prefixItems") or [schema.get("items", {})])[0])
+        words = JSON_TYPE_WORDS.get(str(schema.get("type", "")), "a valid value")
+        words = LIST_OF_TEXTS if item.get("type") == "string" else words
+        words += _range(schema)
         if item_range := _range(item):
             words += f", each {JSON_TYPE_WORDS[item['type']]}{item_range}"
     if "pattern" in schema:

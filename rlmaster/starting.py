@@ -45,11 +45,11 @@ def wait_for_worker(run: RunFolder) -> str:
     """
     begun, next_wake = time.monotonic(), 0.0
     while (status := lifecycle.look_after(run)).state in WAITING_STATES:
-        if waits := _why_it_waits(run, time.monotonic() - begun):
-            return waits
         if time.monotonic() >= next_wake:
             next_wake = time.monotonic() + WAKE_S
             lifecycle.wake_queue_runner()
+        if waits := _why_it_waits(run, time.monotonic() - begun):
+            return waits
         time.sleep(POLL_S)
     if not status.lock:  # no worker ever had it
         raise LaunchError(f"{status.state}: {status.reason}; {run.log_file} has the rest")
@@ -63,9 +63,10 @@ def _why_it_waits(run: RunFolder, waited_s: float) -> str:
         return "the queue is drained; it starts after `rlmaster queue open`"
     slots, foreign = queue.slots(), queue.slots_in_foreign_use()
     all_taken = bool(slots) and set(slots) <= {*held_slots(), *foreign}
-    if waited_s < LEAST_WAIT_S or not (all_taken or waited_s > LONGEST_WAIT_S):
-        return ""
     ahead = queue.position(run.id) or 0
+    is_sure = waited_s >= LEAST_WAIT_S or ahead > 0  # the first in the queue may start any moment
+    if not is_sure or not (all_taken or waited_s > LONGEST_WAIT_S):
+        return ""
     others = f" behind {ahead} other{'s'[: ahead != 1]}" if ahead else ""
     busy = ", since somebody else computes on the GPU" if foreign else ""
     return f"it waits for a slot{others}{busy}, and starts by itself"

@@ -37,9 +37,24 @@ PUSHED_KINDS = frozenset(NOTICE_KINDS) - {"started", "new_best"}
 """What is pushed unless the file says otherwise: what changes what one does next."""
 
 
+THEMES = ("dark", "light")
+PICTURES = ("blocks", "sixel", "kitty")
+"""How a terminal can be given pictures; blocks of two colours work in each."""
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """How a person wants the full-screen app to look: the table `[app]`."""
+
+    theme: str = "dark"
+    """One of THEMES."""
+    pictures: str = "blocks"
+    """One of PICTURES."""
+
+
 @dataclass(frozen=True)
 class UserConfig:
-    """How a person wants to hear of their runs."""
+    """How a person wants to hear of their runs, and to see them."""
 
     path: Path
     """The file, whether there is one or not."""
@@ -49,6 +64,8 @@ class UserConfig:
     """Whether notices are shown on the desktop, where there is one."""
     kinds: frozenset[str] = PUSHED_KINDS
     """What is pushed, of NOTICE_KINDS; the desktop shows all of them."""
+    app: AppConfig = AppConfig()
+    """How the full-screen app looks."""
     warning: str = ""
     """What should be changed about the file, in one sentence, or nothing."""
 
@@ -101,26 +118,41 @@ def _fields(path: Path, text: str) -> dict[str, Any]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
-    table = data.pop("notify", {})
-    problems = [(key, f"is no table that is known here{_hint(key, ['notify'])}") for key in data]
-    if not isinstance(table, dict):
-        problems.append(("notify", "must be a table"))
-        table = {}
-    fields: dict[str, Any] = {}
-    for key, value in cast("dict[str, Any]", table).items():
-        try:
-            fields[key] = _value(key, value)
-        except _Problem as problem:
-            problems.append((key, str(problem)))
+    problems = [(key, _unknown_table(key)) for key in data if key not in _TABLES]
+    found: dict[str, dict[str, Any]] = {}
+    for name, readers in _TABLES.items():
+        table = data.get(name, {})
+        if not isinstance(table, dict):
+            problems.append((name, "must be a table"))
+            continue
+        found[name], wrong = _values(name, cast("dict[str, Any]", table), readers)
+        problems += wrong
     if problems:
         raise UsageError("\n".join(f"{_place(path, text, key)} {what}" for key, what in problems))
-    return fields
+    return {**found["notify"], "app": AppConfig(**found["app"])}
 
 
-def _value(key: str, value: object) -> Any:
-    if key not in _READERS:
-        raise _Problem(f"is no key that is known in [notify]{_hint(key, list(_READERS))}")
-    return _READERS[key](value)
+def _unknown_table(key: str) -> str:
+    return f"is no table that is known here{_hint(key, list(_TABLES))}"
+
+
+def _values(
+    name: str, table: Mapping[str, Any], readers: "Readers"
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the fields that a table sets, and what is wrong with the others, by their keys."""
+    fields: dict[str, Any] = {}
+    problems: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if key not in readers:
+            problems.append(
+                (key, f"is no key that is known in [{name}]{_hint(key, list(readers))}")
+            )
+            continue
+        try:
+            fields[key] = readers[key](value)
+        except _Problem as problem:
+            problems.append((key, str(problem)))
+    return fields, problems
 
 
 def _push(value: object) -> tuple[str, ...]:
@@ -153,10 +185,23 @@ def _texts(value: object) -> tuple[str, ...]:
     raise _Problem('must be a list of texts, such as ["one", "another"]')
 
 
-_READERS: Mapping[str, Callable[[object], Any]] = {
-    "push": _push,
-    "desktop": _desktop,
-    "kinds": _kinds,
+def _one_of(known: Sequence[str]) -> Callable[[object], str]:
+    """Return what reads a word that is one of a few."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in known:
+            return value
+        hint = near_match(value, known) if isinstance(value, str) else ""
+        raise _Problem(f"must be one of {', '.join(known)}{hint}")
+
+    return read
+
+
+Readers = Mapping[str, Callable[[object], Any]]
+"""What reads the value of each key of a table."""
+_TABLES: Mapping[str, Readers] = {
+    "notify": {"push": _push, "desktop": _desktop, "kinds": _kinds},
+    "app": {"theme": _one_of(THEMES), "pictures": _one_of(PICTURES)},
 }
 
 

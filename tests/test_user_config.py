@@ -10,6 +10,7 @@ from rlmaster.user_config import (
     NOTICE_KINDS,
     PATH_VARIABLE,
     PUSHED_KINDS,
+    AppConfig,
     UserConfig,
     read_user_config,
     user_config_path,
@@ -134,9 +135,29 @@ def test_a_value_of_the_wrong_kind_is_refused_and_never_repeated(path, line, pro
     assert refusal(path, f"[notify]\n{line}\n") == [f"config.toml, line 2: {problem}"]
 
 
+def test_the_app_looks_as_the_file_says(path):
+    assert UserConfig(path).app == AppConfig("dark", "blocks")
+    path.write_text('[notify]\ndesktop = false\n[app]\ntheme = "light"\npictures = "sixel"\n')
+    config = read_user_config()
+    assert config.app == AppConfig("light", "sixel")
+    assert not config.desktop
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('theme = "drak"', "theme must be one of dark, light; did you mean dark?"),
+        ("pictures = 3", "pictures must be one of blocks, sixel, kitty"),
+        ("font = 3", "font is no key that is known in [app]; there is theme, pictures"),
+    ],
+)
+def test_what_the_app_cannot_do_is_refused(path, line, problem):
+    assert refusal(path, f"[app]\n{line}\n") == [f"config.toml, line 2: {problem}"]
+
+
 def test_a_key_outside_the_table_is_refused(path):
     assert refusal(path, f'push = ["{SECRET}"]\nnotify = 3\n') == [
-        "config.toml, line 1: push is no table that is known here; there is notify",
+        "config.toml, line 1: push is no table that is known here; there is notify, app",
         "config.toml, line 2: notify must be a table",
     ]
 

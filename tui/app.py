@@ -1,36 +1,79 @@
 """The app: which screen follows which. Screens ask for each other by messages."""
 
+import asyncio
+import gc
+import signal
+import sqlite3
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.notifications import SeverityLevel
 from textual.reactive import reactive
 from textual.screen import Screen
 
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
+from rlmaster.user_config import user_config_path
 from tui.commands import CommandLine, JsonObject
-from tui.draft import Draft
 from tui.feeds import feed
-from tui.messages import CompareRuns, Launched, OpenHosts, OpenNewRun, OpenRun
+from tui.host_view import HostsView, parse_hosts
+from tui.messages import (
+    AskHosts,
+    ChooseAction,
+    CompareRuns,
+    HostsRead,
+    Launched,
+    OpenHosts,
+    OpenNewRun,
+    OpenRun,
+    RunAgain,
+)
+from tui.passphrases import Passphrases
+from tui.plain_text import one_line, printable
 from tui.screens.compare import CompareScreen
-from tui.screens.help import HelpScreen
+from tui.screens.help import HelpScreen, keys_of
 from tui.screens.hosts import HostsScreen
 from tui.screens.new_run import NewRunScreen
+from tui.screens.notices import NoticesScreen, Told
 from tui.screens.polling import PollingScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
-from tui.threads import cancelled_event
+from tui.settings import THEMES, Settings, read_app_config
+from tui.threads import cancelled_event, let_many_wait
+from tui.widgets.pixel_picture import prepare_pictures
+
+if TYPE_CHECKING:
+    from tui.acts.actor import Actor
+    from tui.notices import Notice
 
 STYLES = ("common", "dialogs", "runs", "new_run", "run", "compare", "hosts")
+HOSTS_EVERY_S = 10
+"""Between two questions how busy a computer is."""
+LOOK_OUT_S = 2.0
+"""Between two looks at what runs do that one does not look at."""
+MOST_TOLD = 200
+"""Of what was told in passing, how much can be read again."""
 
 
 def utc_clock() -> datetime:
     """Return the present time."""
     return datetime.now(UTC)
+
+
+def _provider(name: str) -> type[Provider]:
+    """Load a part of the command palette, which the first screen need not wait for."""
+    from tui import palette
+
+    return getattr(palette, name)
 
 
 class RlmasterApp(App[None]):
@@ -41,11 +84,21 @@ class RlmasterApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "show_keys", "Help", key_display="?"),
         Binding("f1", "show_keys", "Help"),
+        Binding("u", "undo", "Undo"),
+        Binding("m", "show_notices", "Messages", show=False),
+        Binding("colon,ctrl+p", "command_palette", "Commands", show=False),
+        Binding("ctrl+t", "switch_theme", "Dark/light", show=False),
         Binding("q", "quit", "Quit"),
     ]
 
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
+        partial(_provider, name) for name in ("KeysProvider", "ActionsProvider", "RunsProvider")
+    }
+
     news = reactive(0)
     """Grows with each word that something has changed in a run of another computer."""
+    hosts = reactive(HostsView())
+    """What the computers have said of themselves."""
 
     def __init__(
         self,
@@ -63,24 +116,86 @@ class RlmasterApp(App[None]):
         """
         super().__init__()
         self.project = project
-        self.command = command or CommandLine(project.root)
+        self.passphrases = Passphrases(self)
+        self.command = replace(
+            command or CommandLine(project.root), environment=self.passphrases.environment
+        )
         self.clock = clock
-        self._draft = Draft()
+        self.settings = Settings()
+        self.config, self._config_problem = read_app_config()
+        self._config_problem = self._config_problem or prepare_pictures(self.config.pictures)
+        self.theme = THEMES[self._theme_name]
+        self._actor: Actor | None = None
+        self.told: deque[Told] = deque(maxlen=MOST_TOLD)
+        """What was told in passing, oldest first."""
 
     def get_default_screen(self) -> Screen[None]:
         """Begin with the list of runs."""
-        return RunsScreen(self.project, self.clock)
+        return RunsScreen(self.project, self.clock, self.settings)
 
-    def on_ready(self) -> None:
+    def on_load(self) -> None:
+        """Before anything waits, see to it that nothing waits for the end of something else."""
+        let_many_wait()
+
+    async def on_ready(self) -> None:
         """Once something is to be seen, begin to follow what is made elsewhere."""
+        for number in (signal.SIGHUP, signal.SIGTERM):  # so that nothing is lost by those either
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        await self.passphrases.open()
         self._follow_other_computers()
+        self._ask_hosts()
+        self._look_out()
+        if self._config_problem:
+            self.notify(self._config_problem, title="config.toml", severity="warning")
+
+    def on_unmount(self) -> None:
+        """Ask for what was to be asked in a moment."""
+        if self._actor is not None:
+            self._actor.finish()
+        self.passphrases.close()
 
     @work(thread=True)
     def _follow_other_computers(self) -> None:
-        def take(_news: JsonObject) -> None:
+        from tui.notices import HostLookout
+
+        lookout = HostLookout(self.project.runs)
+
+        def take(told: JsonObject) -> None:
+            if notice := lookout.hear(told):
+                self._tell(notice)
             self.call_from_thread(self._take_news)
 
         feed(self.command, ["watch", "--json"], cancelled_event(), take)
+
+    @on(AskHosts)
+    @work(thread=True, exclusive=True, group="hosts")
+    def _ask_hosts(self) -> None:
+        """Hear again and again how busy the computers are."""
+
+        def take(told: JsonObject) -> None:
+            self.post_message(HostsRead(parse_hosts(told)))
+
+        arguments = ["hosts", "--live", str(HOSTS_EVERY_S), "--json"]
+        feed(self.command, arguments, cancelled_event(), take)
+
+    @on(HostsRead)
+    def take_hosts(self, message: HostsRead) -> None:
+        """Let whoever shows computers show them as they are now."""
+        self.hosts = message.hosts
+
+    @work(thread=True)
+    def _look_out(self) -> None:
+        """Tell what happens in runs, whichever screen one looks at."""
+        from tui.notices import RunLookout, gathered
+
+        lookout, cancelled = RunLookout(self.project.runs), cancelled_event()
+        while not cancelled.wait(LOOK_OUT_S):
+            with suppress(OSError, ValueError, sqlite3.Error):  # what cannot be read is read later
+                for notice in gathered(lookout.look()):
+                    self._tell(notice)
+
+    def _tell(self, notice: "Notice") -> None:
+        self.notify(notice.body, title=notice.title, severity=notice.severity)
 
     def _take_news(self) -> None:
         self.news += 1
@@ -93,12 +208,18 @@ class RlmasterApp(App[None]):
     @on(OpenRun)
     def open_run(self, message: OpenRun) -> None:
         """Show one run."""
-        self.push_screen(RunScreen(RunFolder(message.path), self.clock))
+        self.push_screen(RunScreen(RunFolder(message.path), self.command, self.clock))
 
     @on(OpenNewRun)
     def open_new_run(self) -> None:
         """Go on with the draft of a new run."""
-        self.push_screen(NewRunScreen(self.project, self.command, self._draft))
+        self.push_screen(NewRunScreen.going_on(self.project, self.command))
+
+    @on(RunAgain)
+    def run_again(self, message: RunAgain) -> None:
+        """Start a run like another one, with changes."""
+        run = RunFolder(message.path)
+        self.push_screen(NewRunScreen.going_on(self.project, self.command, run))
 
     @on(CompareRuns)
     def compare_runs(self, message: CompareRuns) -> None:
@@ -113,23 +234,80 @@ class RlmasterApp(App[None]):
 
     @on(Launched)
     def show_launched_run(self, message: Launched) -> None:
-        """Show a run that has just been launched, or the list of several, and begin a new draft."""
-        self._draft = Draft()
+        """Show a run that has just been launched, or the list of several."""
         self.pop_screen()
         if len(message.paths) == 1:
-            self.push_screen(RunScreen(RunFolder(message.paths[0]), self.clock))
+            self.push_screen(RunScreen(RunFolder(message.paths[0]), self.command, self.clock))
+
+    @on(ChooseAction)
+    def choose_action(self, message: ChooseAction) -> None:
+        """Ask what shall be done with runs."""
+        self.actor.choose(message.paths)
+
+    @property
+    def actor(self) -> "Actor":
+        """Whoever does what the person chose for runs; made when it is needed first."""
+        if self._actor is None:
+            from tui.acts.actor import Actor
+            from tui.acts.stage import Stage
+
+            self._actor = Actor(Stage(self, self.project, self.command, self.settings))
+        return self._actor
+
+    # ---------------------------------------------------------------------------- undo, themes
+
+    def action_undo(self) -> None:
+        """Take back what was done last."""
+        self.actor.undo()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to undo only where something can be."""
+        return action != "undo" or (self._actor is not None and self._actor.can_undo)
+
+    @property
+    def _theme_name(self) -> str:
+        return self.settings.remembered.theme or self.config.theme
+
+    def action_switch_theme(self) -> None:
+        """Make what is dark light, or what is light dark, and stay with it."""
+        other = "light" if self._theme_name == "dark" else "dark"
+        self.settings.remember(theme=other)
+        self.theme = THEMES[other]
+
+    # ---------------------------------------------------------------------------------- telling
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Tell something in passing, from any thread; it is text, and can be read again."""
+        message, title = printable(message), one_line(title)
+        self.told.append(Told(self.clock(), title, message, severity))
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def action_show_notices(self) -> None:
+        """List what was told in passing."""
+        self.push_screen(NoticesScreen(list(self.told), self.clock()))
 
     def action_show_keys(self) -> None:
-        """List the keys of the present screen, those of the footer first."""
-        active = [key for key in self.screen.active_bindings.values() if key.enabled]
-        keys: dict[str, list[str]] = {}
-        for _, binding, _, _ in sorted(active, key=lambda key: not key.binding.show):
-            keys.setdefault(binding.description, []).append(self.get_key_display(binding))
-        self.push_screen(HelpScreen({what: " ".join(each) for what, each in keys.items() if what}))
+        """Explain the present screen."""
+        places = {
+            "runs": self.project.runs,
+            "experiments": self.project.experiments,
+            "hosts": self.project.hosts_file,
+            "your settings": user_config_path(),
+        }
+        self.push_screen(HelpScreen(keys_of(self, self.screen), places))
 
 
 def run(project: Project) -> int:
     """Run the app in the terminal, and return the exit code."""
     app = RlmasterApp(project)
     app.run()
+    gc.freeze()  # else Python looks through all that was on screen before it ends: half a second
     return app.return_code or 0

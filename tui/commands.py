@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, cast
 
-from tui.plain_text import log_line
+from rlmaster.durable_files import JsonObject, parse_object
+from tui.plain_text import log_line, one_line
 
 EXPERIMENTS_DEADLINE_S = 180.0
 """Scripts are read in a child each, and one that hangs is given up after a minute."""
@@ -33,10 +34,22 @@ LONGEST_LINE_BYTES = 16 * 2**20
 """Of a command that answers line by line; what is longer is passed over."""
 GRACE_S = 0.2
 """What an interrupted child has to end by itself; quitting may not take half a second."""
+CODE = Path(__file__).resolve().parents[1]
+"""Folder of the packages that the app is made of, which commands use too."""
 
 
 class CommandError(Exception):
     """A command did not do what it was asked; the text says why, in the command's own sentences."""
+
+    def __init__(self, sentence: str, answer: JsonObject | None = None) -> None:
+        """Keep what it had done by then, where it said so."""
+        super().__init__(sentence)
+        self.answer = answer or {}
+
+    @property
+    def reason(self) -> str:
+        """What it said last, which is why it failed, on one line."""
+        return one_line(str(self).rpartition("\n")[2])
 
 
 class CommandCancelledError(Exception):
@@ -47,17 +60,44 @@ def ignore(line: str) -> None:
     """Take no notice of a line that a command says."""
 
 
-JsonObject = dict[str, Any]
-
-
 @dataclass(frozen=True)
 class CommandLine:
     """How to run rlmaster's command line in a project."""
 
     project: Path
     """Root of the project, which is where commands run."""
-    prefix: tuple[str, ...] = (sys.executable, "-m", "rlmaster")
-    """Program and first arguments."""
+    prefix: tuple[str, ...] = (sys.executable, "-P", "-m", "rlmaster")
+    """Program and first arguments; no file of the project is taken for a module of its name."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that commands get beside those of the app."""
+
+    def start(
+        self, arguments: Sequence[str], stdout: IO[bytes] | int, stderr: IO[bytes] | int
+    ) -> "subprocess.Popen[bytes]":
+        """Start a command that leads its own process group, out of reach of the app's terminal.
+
+        Args:
+            arguments: What comes after `rlmaster`.
+            stdout: Where its answer goes.
+            stderr: Where all else goes that it says.
+
+        Raises:
+            CommandError: If it cannot be started.
+        """
+        path = [str(CODE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        own = {"PYTHONPATH": os.pathsep.join(path), "RLMASTER_PROJECT": str(self.project)}
+        try:
+            return subprocess.Popen(
+                [*self.prefix, *arguments],
+                cwd=self.project,
+                env={**os.environ, **self.environment, **own},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError(f"{self.prefix[0]} cannot be started ({error.strerror})") from error
 
     def run(
         self,
@@ -85,13 +125,14 @@ class CommandLine:
             messages.append(line)
             on_message(line)
 
-        with _Child([*self.prefix, *arguments], self.project) as child:
+        with _Child(self, arguments) as child:
             child.listen(cancelled, time.monotonic() + deadline_s, answer.append, take)
             code = child.exit_code()
         if code != 0:
             said = "\n".join(messages[-20:])
-            raise CommandError(said or f"`rlmaster {arguments[0]}` ended with exit code {code}")
-        return _parse(b"".join(answer), arguments[0])
+            said = said or f"`rlmaster {arguments[0]}` ended with exit code {code}"
+            raise CommandError(said, parse_object(b"".join(answer)))
+        return parse_answer(b"".join(answer), arguments[0])
 
     def stream(
         self,
@@ -114,7 +155,7 @@ class CommandLine:
         """
         messages: deque[str] = deque(maxlen=20)
         objects = _JsonLines(on_object)
-        with _Child([*self.prefix, *arguments], self.project, is_left=True) as child:
+        with _Child(self, arguments, is_left=True) as child:
             child.listen(cancelled, math.inf, objects.take, messages.append)
             code = child.exit_code()
         if code != 0:
@@ -122,7 +163,12 @@ class CommandLine:
             raise CommandError(said or f"`rlmaster {arguments[0]}` ended with exit code {code}")
 
 
-def _parse(answer: bytes, name: str) -> JsonObject:
+def parse_answer(answer: bytes, name: str) -> JsonObject:
+    """Read what a command answered.
+
+    Raises:
+        CommandError: If it is no JSON object.
+    """
     try:
         data = json.loads(answer)
     except ValueError:
@@ -135,20 +181,11 @@ def _parse(answer: bytes, name: str) -> JsonObject:
 class _Child:
     """A process with both outputs read as they come; leaving the context ends it."""
 
-    def __init__(self, command: Sequence[str], project: Path, *, is_left: bool = False) -> None:
+    def __init__(
+        self, command: CommandLine, arguments: Sequence[str], *, is_left: bool = False
+    ) -> None:
         self._is_left = is_left
-        try:
-            self._process = subprocess.Popen(
-                command,
-                cwd=project,
-                env={**os.environ, "RLMASTER_PROJECT": str(project)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CommandError(f"{command[0]} cannot be started ({error.strerror})") from error
+        self._process = command.start(arguments, subprocess.PIPE, subprocess.PIPE)
 
     def __enter__(self) -> "_Child":
         return self

@@ -1,20 +1,17 @@
-"""What a list of runs shows of each run, read again only where a file has changed."""
+"""How one run stands, read from its small files; every text in it is safe to show."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rlmaster.run_folder import Progress, RunFolder, as_float_map, list_runs
+from rlmaster.run_folder import Progress, RunFolder, as_float_map
 from rlmaster.run_status import State, Status
 from tui.plain_text import one_line, printable
 from tui.wording import parse_time
 
 UNREADABLE = "unreadable"
 """Shown instead of a state where a run's files may not be read."""
-
-Stamp = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,14 @@ class RunOverview:
     reason: str
     progress: Progress
     rationale: str
+    unreachable: str = ""
+    """Since when that other computer does not answer, and why; empty where it does."""
 
 
 def read_overview(folder: RunFolder) -> RunOverview:
     """Read a run's small files, whatever is in them."""
     status, state, reason = _status(folder)
+    host = _host(folder)
     return RunOverview(
         path=folder.path,
         name=one_line(folder.name),
@@ -47,11 +47,12 @@ def read_overview(folder: RunFolder) -> RunOverview:
         state=state,
         since=parse_time(str(status.since)),
         heartbeat=parse_time(str(status.heartbeat)),
-        host=_host(folder),
+        host=one_line(host),
         slot=one_line(str(status.slot)),
         reason=reason,
         progress=_progress(folder),
         rationale=printable(_rationale(folder)).strip(),
+        unreachable=_unreachable(folder, host),
     )
 
 
@@ -68,7 +69,21 @@ def _host(folder: RunFolder) -> str:
         placement = folder.elsewhere()
     except OSError:
         return ""
-    return one_line(str(placement.host)) if placement else ""
+    return str(placement.host) if placement else ""
+
+
+def _unreachable(folder: RunFolder, host: str) -> str:
+    """Say since when a host does not answer; a name that is no file's has never answered."""
+    if not host or "/" in host or "\0" in host:
+        return ""
+    # Here, because an app without runs elsewhere needs nothing of hosts.
+    from rlmaster.hosts.reachability import unreachable_since
+
+    try:
+        known = unreachable_since(folder.path.parent.parent, host)
+    except OSError:
+        return ""
+    return one_line(str(known)) if known else ""
 
 
 def _progress(folder: RunFolder) -> Progress:
@@ -106,36 +121,3 @@ def _created(run_id: str) -> datetime | None:
         return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-class RunCatalogue:
-    """All runs of a project, newest first."""
-
-    def __init__(self, runs: Path) -> None:
-        """Remember the folder; nothing is read yet."""
-        self._runs = runs
-        self._known: dict[Path, tuple[Stamp, RunOverview]] = {}
-
-    def read(self) -> list[RunOverview]:
-        """Look at every run, and read those whose status, progress or rationale was replaced."""
-        folders = list_runs(self._runs)
-        self._known = {folder.path: self._look_at(folder) for folder in folders}
-        return [overview for _, overview in self._known.values()]
-
-    def _look_at(self, folder: RunFolder) -> tuple[Stamp, RunOverview]:
-        stamp = _stamp((folder.status_file, folder.progress_file, folder.rationale_file))
-        known = self._known.get(folder.path)
-        return known if known and known[0] == stamp else (stamp, read_overview(folder))
-
-
-def _stamp(files: Iterable[Path]) -> Stamp:
-    """Return what changes when a file is replaced."""
-    return tuple(_modification(file) for file in files)
-
-
-def _modification(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino

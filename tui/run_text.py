@@ -9,7 +9,7 @@ from textual.content import Content
 
 from rlmaster.events import Event
 from rlmaster.run_folder import Progress
-from rlmaster.run_status import State
+from rlmaster.run_status import FINAL_STATES, State
 from tui.plain_text import one_line, printable
 from tui.run_overview import RunOverview
 from tui.wording import age, duration, number, parse_time, result, share, state_colour
@@ -18,6 +18,7 @@ SILENT_S = 30.0
 """A worker says that it lives much more often than this."""
 LEAST_BAR = 8
 GAP = "  "
+SEVERITY_SIGNS = {"info": "·", "good": "✓", "warning": "!", "error": "✗"}
 SEVERITY_COLOURS = {
     "info": "$foreground",
     "good": "$text-success",
@@ -45,6 +46,8 @@ def heading(run: RunOverview, now: datetime) -> Content:
 def _trouble(run: RunOverview, now: datetime) -> str:
     if run.reason:
         return one_line(run.reason)
+    if run.unreachable and run.state not in FINAL_STATES:
+        return f"{run.host} is {run.unreachable}"
     silent_s = (now - run.heartbeat).total_seconds() if run.heartbeat else 0.0
     if run.state == State.RUNNING and silent_s > SILENT_S:
         passed = age(run.heartbeat, now)
@@ -96,23 +99,31 @@ def values_line(progress: Progress) -> Content:
 
 
 def event_lines(happened: Sequence[Event], now: datetime) -> Content:
-    """Tell what happened, newest first."""
-    return Content("\n").join(_event_line(event, now) for event in reversed(happened))
+    """Tell what happened and how long ago, newest first."""
+    return Content("\n").join(
+        event_line(event, f"{age(parse_time(event.time), now):>4}") for event in reversed(happened)
+    )
 
 
-def _event_line(event: Event, now: datetime) -> Content:
+def event_line(event: Event, when: str) -> Content:
+    """Tell in a line what happened, its weight by a sign and a colour."""
     return Content.assemble(
-        (f"{age(parse_time(event.time), now):>4} ", "$foreground-muted"),
-        (one_line(event.kind), SEVERITY_COLOURS[event.severity]),
+        (f"{when} ", "$foreground-muted"),
+        (f"{SEVERITY_SIGNS[event.severity]} ", SEVERITY_COLOURS[event.severity]),
+        (one_line(event.kind).replace("_", " "), SEVERITY_COLOURS[event.severity]),
         (f" {event.step:,} " if event.step else " ", "$foreground-muted"),
         one_line(event.message),
     )
 
 
-def story(run: RunOverview) -> Content:
-    """Tell why the run was made, how it stands and where it lies."""
-    parts = [Content(run.rationale or "(no rationale)")]
-    if run.reason:
-        parts += [Content.styled(f"{run.state}: {run.reason}", state_colour(run.state))]
-    parts += [Content.styled(printable(str(run.path)), "$foreground-muted")]
-    return Content("\n\n").join(parts)
+def event_details(event: Event) -> Content:
+    """Tell all that is known of what happened."""
+    when = f"{printable(event.time)}{GAP}{event.severity}"
+    step = f"{GAP}step {event.step:,}" if event.step else ""
+    values = GAP.join(f"{one_line(name)} {number(value)}" for name, value in event.values.items())
+    parts = [
+        Content(printable(event.message).strip()),
+        Content(values),
+        Content.styled(f"{when}{step}", "$foreground-muted"),
+    ]
+    return Content("\n").join(part for part in parts if part.plain)

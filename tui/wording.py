@@ -2,11 +2,13 @@
 
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tui.plain_text import one_line
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 STATE_COLOURS = {
     "prepared": "$foreground-muted",
@@ -65,9 +67,34 @@ def parse_time(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def clock_time(text: str) -> str:
+    """Return an ISO 8601 time as a clock here shows it, in eight characters; dashes for none."""
+    moment = parse_time(text)
+    try:
+        return f"{moment.astimezone():%H:%M:%S}" if moment else "--:--:--"
+    except (OverflowError, ValueError):
+        return "--:--:--"
+
+
+def place(path: Path) -> str:
+    """Return a path as people write it: from `~` where it lies in their home."""
+    home = Path.home()
+    text = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    return one_line(text)
+
+
 def share(step: int, total: int) -> str:
     """Return how much of the work is done, in percent."""
     return f"{min(100 * step // total, 100)} %" if total > 0 else "–"
+
+
+def size(size_bytes: float) -> str:
+    """Return a size with two or three digits and its unit, such as `512 B`, `1.4 kB`, `86 MB`."""
+    power = 0
+    while size_bytes >= 999.5 and power < len(SIZE_UNITS) - 1:
+        size_bytes, power = size_bytes / 1000, power + 1
+    digits = 1 if size_bytes < 9.95 and power else 0
+    return f"{size_bytes:,.{digits}f} {SIZE_UNITS[power]}"
 
 
 def result(values: dict[str, Any], *, with_before: bool = True) -> str:

@@ -8,8 +8,10 @@ import typer
 
 from rlmaster.cli import (
     adopt,
+    compare,
     control,
     doctor,
+    experiments,
     follow,
     host_check,
     host_setup,
@@ -25,6 +27,7 @@ from rlmaster.cli import (
     runs,
     show,
     storage,
+    tensorboard,
     watch,
 )
 from rlmaster.cli.terminal import say
@@ -53,11 +56,13 @@ app.command("conclude")(notes.conclude_command)
 app.command("tag")(notes.tag_command)
 app.command("runs")(runs.runs_command)
 app.command("show")(show.show_command)
-app.command("experiments")(reading.experiments_command)
+app.command("compare")(compare.compare_command)
+app.command("experiments")(experiments.experiments_command)
 app.add_typer(hosts.hosts_app, name="hosts")
 hosts.hosts_app.command("setup")(host_setup.setup_command)
 hosts.hosts_app.command("test")(host_check.check_command)
 app.command("doctor")(doctor.doctor_command)
+app.command("tensorboard")(tensorboard.tensorboard_command)
 app.command("frames")(reading.frames_command)
 app.command("render")(render.render_command)
 app.command("delete")(storage.delete_command)

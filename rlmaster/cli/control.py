@@ -14,6 +14,7 @@ from rlmaster.cli.arguments import (
     YesOption,
     find_run_folder,
 )
+from rlmaster.cli.grid_launch import BeginOption, decide_placing, grid_part, launch_each
 from rlmaster.cli.launch import (
     FollowOption,
     HostOption,
@@ -21,8 +22,8 @@ from rlmaster.cli.launch import (
     RationaleOption,
     SetOption,
     ask_rationale,
-    decide_host,
     go_on,
+    go_on_with,
     missing_rationale,
     not_torn,
     read_rationale,
@@ -32,6 +33,7 @@ from rlmaster.errors import RlmasterError, UsageError
 
 if TYPE_CHECKING:
     from rlmaster.experiment_script import ScriptDescription
+    from rlmaster.launcher import HostChoice
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
 
@@ -167,35 +169,45 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     rationale_file: RationaleFileOption = None,
     host: HostOption = None,
     yes: YesOption = False,
+    begin_at: BeginOption = 1,
     follow: FollowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new run that goes on from another one, with changes; that one stays as it is."""
-    from rlmaster.experiment_script import describe_config
-    from rlmaster.launcher import branch
+    """Make a new run that goes on from another one, with changes; that one stays as it is.
+
+    A comma list such as --set seed=1,2,3 makes a run for each value.
+    """
+    from rlmaster.experiment_script import Source, describe_grid
+    from rlmaster.launcher import branch, keep_code
     from rlmaster.project import Project
 
     parent, _ = find_run_folder(run)
     project = Project.containing(parent.path)
     may_ask = is_interactive() and not yes
     reason = read_rationale(rationale, rationale_file)
-    description = describe_config(parent.config_file, overrides or (), parent.code_paths())
-    checkpoint = _start_of_branch(parent, description, start)
+    grid = describe_grid(Source(parent.config_file, "", parent.code_paths()), overrides or ())
+    runs = grid_part(grid, begin_at, follow=follow)
+    checkpoints = [_start_of_branch(parent, description, start) for description in runs]
     if reason is None:
-        reason = ask_rationale(description) if may_ask else missing_rationale()
-    choice = decide_host(project, host, description, yes=yes, may_ask=may_ask)
-    with not_torn():
-        made = branch(
+        reason = ask_rationale(runs[0]) if may_ask else missing_rationale()
+    placing = decide_placing(project, host, runs, yes=yes, may_ask=may_ask)
+    code = keep_code(project, say) if len(grid) > 1 else None
+
+    def branch_one(description: "ScriptDescription", choice: "HostChoice") -> "RunFolder":
+        return branch(
             project,
             parent,
             description,
             rationale=reason,
             host=choice,
-            checkpoint=checkpoint,
+            checkpoint=checkpoints[runs.index(description)],
+            snapshot=code,
             say=say,
             ask=asking_person(),
         )
-    raise typer.Exit(go_on(made, follow=follow, as_json=as_json))
+
+    made = launch_each(runs, placing, branch_one, of=len(grid), as_json=as_json)
+    raise typer.Exit(go_on_with(made, len(grid), follow=follow, as_json=as_json))
 
 
 def _start_of_branch(

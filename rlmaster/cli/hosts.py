@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.arguments import JsonOption
+from rlmaster.cli.host_rows import host_rows, show_live
 from rlmaster.cli.terminal import answer, answer_json, asking_person, plain, say
+from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
     from rlmaster.experiment import Requirements
@@ -23,6 +25,21 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the host
 UserOption = Annotated[
     bool, typer.Option("--user", help="Change your own file, not the project's.")
 ]
+NeedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--need", metavar="FIELD=VALUE", help="Rank for a run that needs this, such as gpu=true."
+    ),
+]
+LiveOption = Annotated[
+    float | None,
+    typer.Option(
+        "--live",
+        min=1.0,
+        metavar="SECONDS",
+        help="With --json: a line at once, and one for each answer; hosts are asked so often.",
+    ),
+]
 
 hosts_app = typer.Typer(
     help="The computers that runs may use, best first, each with its load as it is now.",
@@ -32,25 +49,34 @@ hosts_app = typer.Typer(
 
 
 @hosts_app.callback()
-def hosts_command(context: typer.Context, as_json: JsonOption = False) -> None:
+def hosts_command(
+    context: typer.Context,
+    needs: NeedOption = None,
+    every_s: LiveOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the computers that runs may use, best first.
 
     Each with its load as it is now, and why it ranks where it does.
     """
     if context.invoked_subcommand is not None:
         return
-    from rlmaster.hosts.inventory import read_inventory
+    from rlmaster.experiment import Requirements
     from rlmaster.project import Project
+    from rlmaster.specification import with_overrides
 
+    if every_s is not None and not as_json:
+        raise UsageError("--live is for programs; add --json, or leave it out to see the hosts now")
+    requirements = with_overrides(Requirements(), needs or ())
     project = Project.containing(Path.cwd())
-    ranking = rank_hosts(project)
-    if as_json:
-        kinds = {host.name: host.kind for host in read_inventory(project.hosts_file).hosts}
-        rows = [{"name": r.host, "kind": kinds[r.host], **r.to_data()} for r in ranking]
-        answer_json({"hosts": rows})
-        return
-    for ranked in ranking:
-        answer(describe(ranked))
+    if every_s is not None:
+        show_live(project, requirements, every_s)
+    elif as_json:
+        candidates = measure_hosts(project, requirements)
+        answer_json({"hosts": host_rows(candidates, requirements, project.runs)})
+    else:
+        for ranked in rank_hosts(project, requirements):
+            answer(describe(ranked))
 
 
 @hosts_app.command("add")
@@ -153,8 +179,22 @@ def rank_hosts(
         requirements: What the run needs; None for what runs usually need.
         only: The one host to measure; None for all.
     """
-    from rlmaster.hosts.inventory import read_inventory
     from rlmaster.hosts.selection import rank
+
+    return rank(measure_hosts(project, requirements, only), requirements)
+
+
+def measure_hosts(
+    project: "Project", requirements: "Requirements | None" = None, only: str | None = None
+) -> "list[Candidate]":
+    """Measure every host, all at once, and return them in the inventory's order.
+
+    Args:
+        project: Whose hosts.
+        requirements: What the run needs, for what is shown meanwhile.
+        only: The one host to measure; None for all.
+    """
+    from rlmaster.hosts.inventory import read_inventory
     from rlmaster.hosts.survey import survey
 
     inventory = read_inventory(project.hosts_file)
@@ -166,7 +206,7 @@ def rank_hosts(
             show(candidate)
     places = {host.name: place for place, host in enumerate(hosts)}
     candidates.sort(key=lambda candidate: places[candidate.host.name])
-    return rank(candidates, requirements)
+    return candidates
 
 
 @contextmanager

@@ -10,6 +10,14 @@ import typer
 
 from rlmaster.cli.arguments import JsonOption, complete_experiment
 from rlmaster.cli.editing import edited, given_text
+from rlmaster.cli.grid_launch import (
+    BeginOption,
+    decide_placing,
+    end_of_grid,
+    grid_part,
+    launch_each,
+    run_row,
+)
 from rlmaster.cli.terminal import (
     INTERRUPTED,
     answer_json,
@@ -18,19 +26,20 @@ from rlmaster.cli.terminal import (
     is_interactive,
     say,
 )
-from rlmaster.errors import HostError, InventoryError, UsageError
+from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
     from rlmaster.experiment import Experiment
     from rlmaster.experiment_script import ScriptDescription
     from rlmaster.launcher import HostChoice
-    from rlmaster.project import Project
     from rlmaster.run_folder import RunFolder
 
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="FIELD=VALUE", help="Change a field, such as training.updates=500."
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field, such as training.updates=500; seed=1,2,3 makes three runs.",
     ),
 ]
 RationaleOption = Annotated[
@@ -70,13 +79,18 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing; the host is auto.")
     ] = False,
+    begin_at: BeginOption = 1,
     follow: FollowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start an experiment: say why, pick a computer, watch it."""
-    from rlmaster.experiment_script import describe_script
+    """Start an experiment: say why, pick a computer, watch it.
+
+    A comma list such as --set seed=1,2,3 launches a run for each value, several lists one for each
+    combination; a value that has commas itself is put in quotes.
+    """
+    from rlmaster.experiment_script import Source, describe_grid
     from rlmaster.hosts.inventory import read_inventory
-    from rlmaster.launcher import launch
+    from rlmaster.launcher import keep_code, launch
     from rlmaster.project import Project, find_script
 
     path = find_script(script, Path.cwd())
@@ -85,15 +99,34 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     if host not in (None, "auto"):
         read_inventory(project.hosts_file).find(host)  # before anybody writes why
     reason = read_rationale(rationale, rationale_file)
-    description = describe_script(path, overrides or (), name)
+    grid = describe_grid(Source(path, name or ""), overrides or ())
+    runs = grid_part(grid, begin_at, follow=follow)
     if reason is None:
-        reason = ask_rationale(description) if may_ask else missing_rationale()
-    choice = decide_host(project, host, description, yes=yes, may_ask=may_ask)
-    with not_torn():
-        run = launch(
-            project, description, rationale=reason, host=choice, say=say, ask=asking_person()
+        reason = ask_rationale(runs[0]) if may_ask else missing_rationale()
+    placing = decide_placing(project, host, runs, yes=yes, may_ask=may_ask)
+    code = keep_code(project, say) if len(grid) > 1 else None
+
+    def launch_one(description: "ScriptDescription", choice: "HostChoice") -> "RunFolder":
+        return launch(
+            project,
+            description,
+            rationale=reason,
+            host=choice,
+            snapshot=code,
+            say=say,
+            ask=asking_person(),
         )
-    raise typer.Exit(go_on(run, follow=follow, as_json=as_json))
+
+    made = launch_each(runs, placing, launch_one, of=len(grid), as_json=as_json)
+    raise typer.Exit(go_on_with(made, len(grid), follow=follow, as_json=as_json))
+
+
+def go_on_with(made: "list[RunFolder]", of: int, *, follow: bool | None, as_json: bool) -> int:
+    """Say how to see what was launched, or follow it where it is one run; return the exit code."""
+    if of == 1:
+        return go_on(made[0], follow=follow, as_json=as_json)
+    end_of_grid(made, as_json=as_json)
+    return 0
 
 
 @contextmanager
@@ -125,19 +158,8 @@ def go_on(run: "RunFolder", *, follow: bool | None, as_json: bool) -> int:
     except KeyboardInterrupt:  # before the watching had begun
         code = stop_watching(run)
     if as_json:
-        answer_json(_described(run))
+        answer_json({**run_row(run), "runs": [run_row(run)]})
     return code
-
-
-def _described(run: "RunFolder") -> dict[str, Any]:
-    status, placement = run.status(), run.placement()
-    return {
-        "run_id": run.id,
-        "run_folder": str(run.path),
-        "host": placement.host if placement else run.host_choice().get("host"),
-        "state": status.state,
-        "attempt": status.attempt,
-    }
 
 
 def read_rationale(text: str | None, file: Path | None) -> str | None:
@@ -180,39 +202,6 @@ def _edit() -> str:
     except UsageError as error:
         say(f"{error}, or write the reason here instead")
         return ""
-
-
-def decide_host(
-    project: "Project",
-    name: str | None,
-    description: "ScriptDescription",
-    *,
-    yes: bool,
-    may_ask: bool,
-) -> "HostChoice":
-    """Decide where a run goes, asking where somebody is there who may be asked."""
-    from rlmaster.cli.hosts import choose_host, describe, rank_hosts
-    from rlmaster.experiment import Requirements
-
-    requirements = Requirements.from_data(description.experiment.get("requires") or {})
-    if name is None and yes:
-        name = "auto"
-    if name is not None:
-        return choose_host(project, name, requirements=requirements)
-    if not may_ask:
-        raise UsageError(
-            "nobody is asked here, so say where it runs: --host NAME, --host auto or --yes"
-        )
-    ranking = rank_hosts(project, requirements)
-    say(f"\n  auto: the best of these, now {ranking[0].host}")
-    for ranked in ranking:
-        say(f"  {describe(ranked)}")
-    while True:
-        wanted = ask("Where does it run?", default="auto")
-        try:
-            return choose_host(project, wanted, ranking, requirements)
-        except (InventoryError, HostError) as error:
-            say(str(error))
 
 
 def launch(experiment: "Experiment", **options: Any) -> "RunFolder | None":

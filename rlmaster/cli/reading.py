@@ -1,51 +1,14 @@
-"""`rlmaster experiments` and `frames`: looking at what could be run."""
+"""`rlmaster frames`: looking at what would be learned from."""
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rlmaster.cli.arguments import JsonOption
-from rlmaster.cli.terminal import answer, answer_json, say
+from rlmaster.cli.terminal import answer, say
 from rlmaster.errors import UsageError
-
-
-def experiments_command(as_json: JsonOption = False) -> None:
-    """List the experiment scripts, each with its first line.
-
-    One that fails shows its error, and the rest work.
-    """
-    from rlmaster.project import Project
-
-    rows = [_describe(path) for path in Project.containing(Path.cwd()).scripts()]
-    if as_json:
-        answer_json({"experiments": rows})
-        return
-    for row in rows:
-        answer(f"{Path(row['file']).stem}: {row['error'] or row['title']}")
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    from rlmaster.experiment_script import describe_script
-
-    say(f"reading {path.name}")
-    try:
-        description = describe_script(path)
-    except UsageError as error:
-        unknown = {"title": "", "description": "", "experiment": None}
-        known = {"file": str(path), "name": path.stem, "error": str(error)}
-        return {**known, **unknown, "differs_from_default": []}
-    return {
-        "file": str(path),
-        "name": description.experiment["name"],
-        "title": description.title,
-        "description": description.description,
-        "experiment": description.experiment,
-        "differs_from_default": description.differs_from_default,
-        "error": None,
-    }
 
 
 def frames_command(

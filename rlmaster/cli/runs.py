@@ -13,12 +13,13 @@ import typer
 
 from rlmaster.cli.arguments import JsonOption
 from rlmaster.cli.terminal import answer, answer_json, say
-from rlmaster.errors import HostError, UsageError
+from rlmaster.errors import HostError, UsageError, near_match
 
 if TYPE_CHECKING:
     from rlmaster.cli.layout import Column
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_index import RunIndex
+    from rlmaster.run_index.order import RunOrder
     from rlmaster.run_index.row import RunRow
 
 STATE_COLOURS = {
@@ -54,8 +55,16 @@ def runs_command(
             "or any field of an experiment: 'embedder.latent_dim:>64'.",
         ),
     ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="ORDER",
+            help="What comes first: newest, oldest, experiment, state, progress, result (the best "
+            "of each metric), changed, eta, host, game or embedder.",
+        ),
+    ] = "newest",
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The newest N of them.")
+        int | None, typer.Option(min=1, metavar="N", help="The first N of them.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All of them, however long the list is.")
@@ -69,6 +78,7 @@ def runs_command(
 
     if everything and limit is not None:
         raise UsageError("give --all or --limit, not both")
+    order = _order(sort)
     runs = Project.containing(Path.cwd()).runs
     if limit is None and not everything and not as_json and sys.stdout.isatty():
         limit = max(LEAST_SHOWN, shutil.get_terminal_size().lines - LINES_AROUND)
@@ -76,7 +86,7 @@ def runs_command(
         mark_what_is_lost(index)
         silent = silent_hosts(index.active(), runs)
         query = parse_query(filters or (), index.config_fields)
-        rows = index.rows(query, limit)
+        rows = index.rows(query, limit, order=order)
         count = len(rows) if limit is None or len(rows) < limit else index.count(query)
         is_empty = not rows and not index.rows(limit=1)
     if as_json:
@@ -90,6 +100,15 @@ def runs_command(
         _print(rows, count, filters or ())
         for host in silent:
             say(f"{host['told']}; runs there may be further than they look")
+
+
+def _order(word: str) -> "RunOrder":
+    from rlmaster.run_index.order import RunOrder
+
+    if word not in list(RunOrder):
+        hint = near_match(word, RunOrder) or f"; there are {', '.join(RunOrder)}"
+        raise UsageError(f"runs have no order {word!r}{hint}")
+    return RunOrder(word)
 
 
 def silent_hosts(active: "Sequence[RunFolder]", runs: Path) -> list[dict[str, str]]:
@@ -158,7 +177,7 @@ def _print(rows: "Sequence[RunRow]", count: int, filters: Sequence[str]) -> None
     sys.stdout.flush()
     if count > len(rows):
         more = f"{count - len(rows):,} more" + (" that fit" if filters else "")
-        say(f"{more}; --all lists them, --limit N the newest N, filters such as since:7d fewer")
+        say(f"{more}; --all lists them, --limit N the first N, filters such as since:7d fewer")
 
 
 def _columns(rows: "Sequence[RunRow]", *, in_short: bool) -> "list[Column]":

@@ -3,6 +3,7 @@
 import getpass
 import json
 import re
+import select
 import shutil
 import sys
 import textwrap
@@ -61,6 +62,16 @@ def answer_json(data: Mapping[str, Any]) -> None:
     """Write one JSON object as the whole of stdout."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def nobody_reads() -> bool:
+    """Tell whether whoever read the answers, over a pipe or in a terminal, is gone."""
+    waiter = select.poll()
+    try:
+        waiter.register(sys.stdout.fileno(), 0)
+        return any(found & (select.POLLERR | select.POLLHUP) for _, found in waiter.poll(0))
+    except (OSError, ValueError):  # a stdout that is no file
+        return False
 
 
 def is_interactive() -> bool:

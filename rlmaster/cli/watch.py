@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.terminal import INTERRUPTED, asking_person, say
+from rlmaster.errors import RlmasterError
 
 if TYPE_CHECKING:
     from rlmaster.fleet.happenings import Happening
@@ -22,6 +23,8 @@ WAKE_S = 2.0
 FIRST_CONTACT_S = 12.0
 """How long a host has to be reached, or not, before a run of it is shown all the same."""
 LEAVE_S = 5.0
+LOOK_AFTER_S = 3.0
+"""Between two looks whether the runs of this computer live."""
 
 
 def watch_command(
@@ -32,7 +35,10 @@ def watch_command(
         bool, typer.Option("--json", help="Print one JSON object a line for each change.")
     ] = False,
 ) -> None:
-    """Follow the runs on all other computers. Ctrl-C leaves that to a process in the background."""
+    """Follow the runs on all other computers. Ctrl-C leaves that to a process in the background.
+
+    Runs of this computer whose worker is gone are marked as lost meanwhile.
+    """
     from rlmaster.fleet.owed import wake_watcher
     from rlmaster.project import Project
 
@@ -79,13 +85,19 @@ def _watch_quietly(project: "Project") -> None:
 
 
 def _watch_in_sight(project: "Project", *, as_json: bool) -> None:
-    """Watch until Ctrl-C, in place of another process that does as soon as that ends."""
+    """Watch until Ctrl-C, in place of another process that does as soon as that ends.
+
+    A program that reads what is told and goes away without a word ends it too.
+    """
     from rlmaster.cli.watch_screen import open_screen
     from rlmaster.fleet.watch import sole_watch
 
-    with open_screen(project.runs, as_json=as_json) as screen:
+    with (
+        _looking_after(project.runs),
+        open_screen(project.runs, as_json=as_json) as screen,
+    ):
         is_said = False
-        while True:
+        while screen.is_read():
             with sole_watch(project.runs, quiet=False) as is_ours:
                 if is_ours:
                     with _running(project, screen.tell, screen.ask):
@@ -94,6 +106,32 @@ def _watch_in_sight(project: "Project", *, as_json: bool) -> None:
                 is_said = True
                 screen.say("another `rlmaster watch` is at it; this one takes over when it ends")
             screen.show_for(WAKE_S)
+
+
+@contextmanager
+def _looking_after(runs: Path) -> Generator[None]:
+    """See to it that a run of this computer that nobody works on any more is not said to run."""
+    is_over = threading.Event()
+
+    def look_after_all() -> None:
+        from rlmaster.cli.runs import mark_what_is_lost
+        from rlmaster.run_index import RunIndex
+
+        while True:
+            # What could not be read, or told to a queue, is tried again a moment later.
+            with suppress(RlmasterError, OSError, ValueError), RunIndex(runs) as index:
+                index.sync()
+                mark_what_is_lost(index)
+            if is_over.wait(LOOK_AFTER_S):
+                return
+
+    thread = threading.Thread(target=look_after_all, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(LEAVE_S)
 
 
 @contextmanager

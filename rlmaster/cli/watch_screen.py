@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlmaster.cli.terminal import ask_passphrase, asking_person, plain, say
+from rlmaster.cli.terminal import ask_passphrase, asking_person, nobody_reads, plain, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,9 +43,13 @@ class Lines:
         with self._lock:
             say(sentence)
 
+    def is_read(self) -> bool:
+        """Tell whether somebody may still look: a program that does not is gone."""
+        return not (self._as_json and nobody_reads())
+
     def show(self) -> None:
-        """Go on until a Ctrl-C."""
-        while True:
+        """Go on until a Ctrl-C, or until nobody looks any more."""
+        while self.is_read():
             self.show_for(REFRESH_S)
 
     def show_for(self, seconds: float) -> None:

@@ -18,6 +18,7 @@ from rlmaster.hosts.selection import Candidate
 from rlmaster.project import Project
 
 if TYPE_CHECKING:
+    from rlmaster.hosts.remote import RemoteHost
     from rlmaster.ssh.connection import AskPassphrase
 
 TIMEOUT_S = 5.0
@@ -48,6 +49,33 @@ def survey(
     """
     surveyor = _Surveyor(project, hosts, ask, timeout_s)
     yield from surveyor.answers(hosts)
+
+
+def ask_local(project: Project, host: Host, timeout_s: float = TIMEOUT_S) -> Candidate:
+    """Ask this computer, which is here and has a queue even where it is too busy to answer."""
+    queue = Queue.here()
+    try:
+        probe = probe_local(project.root, timeout_s=timeout_s)
+    except HostError as error:
+        probe = unmeasured(str(error))
+    return Candidate(host, probe, waiting=len(queue.waiting()), drained=queue.is_drained)
+
+
+def ask_connected(remote: "RemoteHost", pins: Pins, timeout_s: float = TIMEOUT_S) -> Candidate:
+    """Ask a computer that is connected.
+
+    Args:
+        remote: The computer.
+        pins: What runs need there, if hosts.toml names no interpreter of its own.
+        timeout_s: How long it may take.
+
+    Raises:
+        HostError: If there is no answer in time, or none that can be understood.
+    """
+    python = python_path(remote.host, remote.host.workspace, pins)
+    probe = probe_remote(remote, python, timeout_s=timeout_s)
+    waiting = probe.waiting or 0
+    return Candidate(remote.host, probe, waiting=waiting, drained=probe.drained)
 
 
 @dataclass(frozen=True)
@@ -111,19 +139,13 @@ class _Surveyor:
     def _candidate(self, host: Host) -> Candidate:
         """Ask one host; whatever goes wrong is its own answer."""
         try:
-            return self._local(host) if host.kind == "local" else self._remote(host)
+            if host.kind == "local":
+                return ask_local(self._project, host, self._timeout_s)
+            return self._remote(host)
         except HostError as error:
             return Candidate(host, None, unreachable=str(error))
         except Exception as error:  # a library's, which must not cost the answers of the others
             return Candidate(host, None, unreachable=f"{type(error).__name__}: {error}")
-
-    def _local(self, host: Host) -> Candidate:
-        queue = Queue.here()
-        try:
-            probe = probe_local(self._project.root, timeout_s=self._timeout_s)
-        except HostError as error:  # too busy to answer, but here, and with a queue
-            probe = unmeasured(str(error))
-        return Candidate(host, probe, waiting=len(queue.waiting()), drained=queue.is_drained)
 
     def _remote(self, host: Host) -> Candidate:
         from rlmaster.hosts.remote import RemoteHost
@@ -139,9 +161,7 @@ class _Surveyor:
         note_reachable(self._project.runs, host.name)
         with remote:
             left_s = max(LEAST_ANSWER_S, begun + self._timeout_s - time.monotonic())
-            python = python_path(host, host.workspace, self._pins)
-            probe = probe_remote(remote, python, timeout_s=left_s)
-        return Candidate(host, probe, waiting=probe.waiting or 0, drained=probe.drained)
+            return ask_connected(remote, self._pins, left_s)
 
     def _ask(self, key: str) -> str | None:
         """Let the thread that waits for the answers ask the person: a Ctrl-C reaches that one."""

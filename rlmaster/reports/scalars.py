@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 HEADER_BYTES = 12
 CHECKSUM_BYTES = 4
+SMOOTHED_BLOCK = 64
+"""Values that are smoothed by one product of matrices."""
 
 # By name, because generated code has no types. Neither module loads TensorBoard itself.
 EVENT = import_module("tensorboard.compat.proto.event_pb2")
@@ -198,13 +201,22 @@ def smooth(values: Floats, weight: float) -> Floats:
     if not 0 <= weight < 1:
         raise ValueError(f"the smoothing weight is {weight}; it must be at least 0 and below 1")
     smoothed = np.array(values, dtype=np.float64)
-    average, share_of_start = 0.0, 1.0
-    for index, value in enumerate(smoothed.tolist()):
-        if math.isfinite(value):
-            average = weight * average + (1 - weight) * value
-            share_of_start *= weight
-            smoothed[index] = average / (1 - share_of_start)
+    finite = np.isfinite(smoothed)
+    averages = _moving_average(smoothed[finite], weight)
+    smoothed[finite] = averages / (1 - weight ** np.arange(1, len(averages) + 1))
     return smoothed
+
+
+def _moving_average(values: Floats, weight: float) -> Floats:
+    """Return the exponential moving average from zero, a block of values at a time."""
+    lags = np.subtract.outer(np.arange(SMOOTHED_BLOCK), np.arange(SMOOTHED_BLOCK))
+    kernel = np.where(lags >= 0, (1 - weight) * weight ** np.maximum(lags, 0), 0.0)
+    decay = weight ** np.arange(1, SMOOTHED_BLOCK + 1)
+    padding = -len(values) % SMOOTHED_BLOCK
+    blocks = np.pad(values, (0, padding)).reshape(-1, SMOOTHED_BLOCK) @ kernel.T
+    for before, block in pairwise(blocks):
+        block += before[-1] * decay
+    return blocks.ravel()[: len(values)]
 
 
 def _event_file_sizes(folder: Path) -> dict[str, int]:

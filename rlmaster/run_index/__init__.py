@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from rlmaster.errors import ProjectError
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index.file import RunIndexFile
+from rlmaster.run_index.order import NEWEST_FIRST, RunOrder
 from rlmaster.run_index.query import ALL_RUNS, RunQuery
 from rlmaster.run_index.reading import SCHEMA, OnProgress, RunReader
 from rlmaster.run_index.row import JSON_FIELDS, RunRow, as_text
@@ -24,7 +25,6 @@ from rlmaster.run_status import State, Status
 
 FILE_NAME = ".index.sqlite"
 COLUMNS = ", ".join(RunRow._fields)
-NEWEST_FIRST = "ORDER BY created DESC, id DESC, path DESC"
 # Few of many runs are found by an index of theirs where they are asked for apart from the order.
 HAS_NOT_ENDED = "path IN (SELECT path FROM runs WHERE is_final = 0)"
 HAS_PARENT = """path IN (
@@ -96,12 +96,32 @@ class RunIndex:
     # --------------------------------------------------------------------------------- questions
 
     def rows(
-        self, query: RunQuery = ALL_RUNS, limit: int | None = None, offset: int = 0
+        self,
+        query: RunQuery = ALL_RUNS,
+        limit: int | None = None,
+        offset: int = 0,
+        order: RunOrder = RunOrder.NEWEST,
     ) -> list[RunRow]:
-        """Return the runs that fit, newest first."""
-        sql = f"SELECT {COLUMNS} FROM runs WHERE {query.sql} {NEWEST_FIRST} LIMIT ? OFFSET ?"
+        """Return the runs that fit, newest first unless another order is given."""
+        # Sorted without the long columns, which would be carried along.
+        chosen = f"SELECT rowid FROM runs WHERE {query.sql} ORDER BY {order.sql} LIMIT ? OFFSET ?"
+        sql = f"SELECT {COLUMNS} FROM runs WHERE rowid IN ({chosen}) ORDER BY {order.sql}"
         limit = -1 if limit is None else limit
         return self._select_rows(sql, (*query.parameters, limit, offset))
+
+    def position(
+        self, run: RunFolder, query: RunQuery = ALL_RUNS, order: RunOrder = RunOrder.NEWEST
+    ) -> int | None:
+        """Return how many of the runs that fit come before a run; None where it is not of them."""
+        numbered = f"SELECT path, row_number() OVER (ORDER BY {order.sql}) AS number FROM runs"
+        sql = f"SELECT number - 1 FROM ({numbered} WHERE {query.sql}) WHERE path = ?"
+        found = self._select(sql, (*query.parameters, _key(run.path)))
+        return found[0][0] if found else None
+
+    def paths(self, query: RunQuery = ALL_RUNS, limit: int = -1) -> list[str]:
+        """Return where the runs that fit lie in the folder of all runs, newest first."""
+        sql = f"SELECT path FROM runs WHERE {query.sql} ORDER BY {NEWEST_FIRST} LIMIT ?"
+        return [os.fsdecode(path) for (path,) in self._select(sql, (*query.parameters, limit))]
 
     def count(self, query: RunQuery = ALL_RUNS) -> int:
         """Return how many runs fit."""
@@ -170,8 +190,7 @@ class RunIndex:
         raise ProjectError(f"no run is called {text!r}; the newest is {newest[0].short_id}")
 
     def _folders(self, query: RunQuery, limit: int = -1) -> list[RunFolder]:
-        sql = f"SELECT path FROM runs WHERE {query.sql} {NEWEST_FIRST} LIMIT ?"
-        return [self._run(path) for (path,) in self._select(sql, (*query.parameters, limit))]
+        return [RunFolder(self.runs / path) for path in self.paths(query, limit)]
 
     def _select_rows(self, sql: str, parameters: Sequence[Any]) -> list[RunRow]:
         return self._attempt(lambda: [_row(row) for row in self._execute(sql, parameters)])
@@ -195,11 +214,8 @@ class RunIndex:
                 self._is_behind = self._has_synced
 
     def _catch_up(self) -> None:
+        self._is_behind = False  # before, since whoever is told of the progress may ask questions
         self._reader.read_what_changed(self._on_progress)
-        self._is_behind = False
-
-    def _run(self, path: bytes) -> RunFolder:
-        return RunFolder(self.runs / os.fsdecode(path))
 
 
 def find_run(text: str, runs: Path) -> RunFolder:

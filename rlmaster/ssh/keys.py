@@ -23,7 +23,7 @@ AskPassphrase = Callable[[str], str | None]
 
 MOST_QUESTIONS = 3
 """How often a person may mistype a passphrase."""
-ASKPASS_S = 60.0
+ASKPASS_S = 300.0
 """How long the program SSH_ASKPASS may show its window."""
 AGENT_S = 5.0
 """How long an agent may take for one thing, unless less is left altogether."""

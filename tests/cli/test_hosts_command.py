@@ -17,11 +17,13 @@ from tui.draft import parse_hosts
 PASSPHRASE = "hunter2 hunter2"
 
 
-def test_the_only_host_is_this_computer(command):
+def test_the_only_host_is_this_computer(command, own_locks):
     assert command("hosts").out.startswith("local: ")
     (row,) = json.loads(command("hosts", "--json").out)["hosts"]
     assert (row["name"], row["kind"], row["fits"]) == ("local", "local", True)
     assert row["probe"]["cores"] >= 1
+    assert row["slots"] >= 1
+    assert (row["waiting"], row["drained"], row["unreachable"]) == (0, False, None)
 
 
 def test_a_host_is_added_and_removed(command, project):
@@ -76,6 +78,7 @@ def test_this_computer_is_drained_by_its_name_too(command, own_locks):
     assert json.loads(command("hosts", "drain", "local", "--json").out)["drained"]
     assert Queue.here().is_drained
     assert "rlmaster queue open" in command("hosts").out
+    assert json.loads(command("hosts", "--json").out)["hosts"][0]["drained"]
     assert not json.loads(command("hosts", "drain", "local", "--open", "--json").out)["drained"]
 
 
@@ -103,6 +106,9 @@ def test_hosts_are_listed_for_the_app_best_first(lab: Lab, rlmaster):
     ]
     assert answer["hosts"][2]["probe"] is None
     assert "unreachable since " in answer["hosts"][2]["reason"]
+    assert answer["hosts"][2]["unreachable"]["since"]
+    assert [host["place"] for host in answer["hosts"]] == [1, 0, 2]
+    assert answer["hosts"][2]["address"] == "127.0.0.1:1"
 
 
 @pytest.mark.system

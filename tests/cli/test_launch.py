@@ -229,7 +229,9 @@ def test_a_hostile_rationale_is_kept_as_it_is_and_harms_nobody(rlmaster):
     (row,) = json.loads(as_json.stdout)["runs"]
     assert row["rationale"] == HOSTILE.replace("\r", "\n")  # as any text file is read
     assert not list(rlmaster.project.rglob("pwned"))
-    assert set(json.loads(done.stdout)) == {"run_id", "run_folder", "host", "state", "attempt"}
+    told = json.loads(done.stdout)
+    assert set(told) == {"run_id", "run_folder", "host", "state", "attempt", "runs"}
+    assert told["runs"] == [{key: value for key, value in told.items() if key != "runs"}]
 
 
 @pytest.mark.learns
@@ -318,13 +320,14 @@ def test_a_path_with_spaces_and_letters_beyond_ascii_is_no_obstacle(finished_run
 
 
 def test_with_json_stdout_is_one_object(finished_run):
-    assert finished_run.answer == {
+    row = {
         "run_id": finished_run.folder.id,
         "run_folder": str(finished_run.folder.path),
         "host": "local",
         "state": "completed",
         "attempt": 1,
     }
+    assert finished_run.answer == {**row, "runs": [row]}
 
 
 def test_the_answer_comes_after_the_report(finished_run):

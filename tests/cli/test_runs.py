@@ -72,11 +72,25 @@ def test_the_newest_come_first_and_as_many_as_wanted(command, runs):
     outcome = command("runs", "--limit", "3")
     assert shown(outcome) == made[:3]
     assert outcome.err == (
-        "1 more; --all lists them, --limit N the newest N, filters such as since:7d fewer\n"
+        "1 more; --all lists them, --limit N the first N, filters such as since:7d fewer\n"
     )
     answer = json.loads(command("runs", "--json", "--limit", "1").out)
     assert ([row["short_id"] for row in answer["runs"]], answer["count"]) == (made[:1], 4)
     assert command("runs", "--limit", "1", "--all").code == 2
+
+
+def test_the_list_is_sorted_as_wanted(command, runs):
+    old, new = (make_run(runs, name) for name in ("first", "second"))
+    for run, value in ((old, 0.1), (new, 0.2)):
+        run.write_progress(Progress(result={"metric": "held_out/error", "value": value}))
+
+    assert shown(command("runs", "--sort", "oldest")) == [old.short_id, new.short_id]
+    assert shown(command("runs", "--sort", "result", "--limit", "1")) == [old.short_id]
+    unknown = command("runs", "--sort", "results")
+    assert (unknown.code, unknown.err) == (
+        2,
+        "runs have no order 'results'; did you mean result?\n",
+    )
 
 
 def test_filters_choose_runs(command, runs):

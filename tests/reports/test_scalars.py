@@ -165,6 +165,20 @@ def test_smoothing_is_tensorboards():
         smooth(values, 1.0)
 
 
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("weight", [0.0, 0.6, 0.999])
+def test_smoothing_many_values_is_smoothing_one_after_another(length, weight):
+    values = np.random.default_rng(length).normal(size=length)
+    values[3::7] = np.nan
+    slowly, average, share_of_start = values.copy(), 0.0, 1.0
+    for index, value in enumerate(values):
+        if np.isfinite(value):
+            average = weight * average + (1 - weight) * value
+            share_of_start *= weight
+            slowly[index] = average / (1 - share_of_start)
+    np.testing.assert_allclose(smooth(values, weight), slowly, rtol=1e-9)
+
+
 def test_reading_scalars_loads_neither_matplotlib_nor_torch_nor_tensorboard_itself():
     program = (
         "import sys, rlmaster.reports.scalars, rlmaster.reports.summary;"

@@ -13,6 +13,29 @@ FAKE_COMMAND = Path(__file__).parent / "fake_command.py"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
+def _field(name: str, kind: str, value: object, default: object, **more: object):
+    known = {"name": name, "kind": kind, "value": value, "default": default, "has_default": True}
+    words = {"help": f"What {name} is.", "allowed": f"a good {kind}"}
+    return {**known, **words, "differs_from_default": value != default, **more}
+
+
+FIELDS = [
+    _field("environment.protocol", "choice", "classic", "classic", choices=["classic", "modern"]),
+    _field("training.updates", "integer", 300, 50_000, bounds={"minimum": 1}),
+    _field("training.rate", "number", 0.5, 0.5, bounds={"above": 0, "maximum": 1}),
+    _field("requires.gpu", "switch", False, False),
+    _field("seed", "integer", 1, 1),
+]
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for what the app remembers that no other test uses."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def empty_project(tmp_path: Path) -> Project:
     root = tmp_path / "project"
@@ -46,9 +69,17 @@ class FakeCommand:
         self.line = CommandLine(folder, (sys.executable, str(FAKE_COMMAND), str(folder)))
 
     def plan(self, name: str, **behaviour: object) -> None:
-        """Say what a command does: `messages`, `answer`, `exit_code`, `hang`."""
+        """Say what a command does: `messages`, `answers`, `answer`, `exit_code`, `hang`,
+        `waits_for` (a word, until which it stays, see `let`).
+
+        The name may have arguments behind it; of several that fit, the longest counts.
+        """
         self.answers[name] = behaviour
         self._plan.write_text(json.dumps(self.answers))
+
+    def let(self, word: str) -> None:
+        """Let a command go on that waits for this word."""
+        (self._plan.parent / word).touch()
 
     def asked(self, name: str) -> list[dict[str, object]]:
         """Return each call of a command: its arguments, process id, and rationale if it had one."""
@@ -67,13 +98,15 @@ def fake_command(tmp_path: Path) -> FakeCommand:
         "name": "pong",
         "title": "Can it draw the ball?",
         "description": "Can it draw the ball?\n\nTwo lines\nof text.",
-        "experiment": {"training": {"updates": 300}},
+        "experiment": {"training": {"updates": 300}, "requires": {"gpu": False}},
         "differs_from_default": ["training.updates"],
         "error": None,
     }
+    form = {**experiment, "fields": FIELDS, "problems": [], "number_of_runs": 1}
     broken = {"file": "/experiments/a_broken.py", "name": "a_broken", "error": "line 2: NameError"}
     host = {"name": "local", "kind": "local", "fits": True, "reason": "nobody is here"}
     busy = {"name": "box", "kind": "ssh", "fits": False, "reason": "no GPU is free"}
-    command.plan("experiments", answer={"experiments": [broken, experiment]})
+    command.plan("experiments", answer=form)
+    command.plan("experiments --live", answers=[broken, experiment])
     command.plan("hosts", answer={"hosts": [host, busy]})
     return command

@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 folder, arguments = Path(sys.argv[1]), sys.argv[2:]
-behaviour = json.loads((folder / "plan.json").read_text()).get(arguments[0], {})
+plan, asked_for = json.loads((folder / "plan.json").read_text()), " ".join(arguments)
+longest = max((name for name in plan if asked_for.startswith(name)), key=len, default="")
+behaviour = plan.get(longest, {})
 call = {"arguments": arguments, "process": os.getpid()}
 if "--rationale-file" in arguments:
     file = Path(arguments[arguments.index("--rationale-file") + 1])
@@ -23,8 +26,13 @@ with (folder / "asked.jsonl").open("a") as asked:
 for message in behaviour.get("messages", []):
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
+for answer in behaviour.get("answers", []):
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 if hanging:
     hanging.wait()
+while behaviour.get("waits_for") and not (folder / behaviour["waits_for"]).exists():
+    time.sleep(0.02)
 if "answer" in behaviour:
-    sys.stdout.write(json.dumps(behaviour["answer"]))
+    sys.stdout.write(json.dumps(behaviour["answer"]) + "\n")
 sys.exit(behaviour.get("exit_code", 0))

@@ -1,14 +1,15 @@
 import json
+import struct
 
-import numpy
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from rlmaster.events import append_event, event
-from rlmaster.run_folder import Progress
-from tui.run_overview import RunCatalogue, read_overview
-from tui.run_reader import CURVE_BINS, LOG_TAIL_BYTES, LogTail, RunReader, read_preview, thinned
+from tui.log_tail import LOG_TAIL_BYTES, LogTail
+from tui.previews import MOST_PIXELS, UnreadablePreviewError, read_preview
+from tui.run_overview import read_overview
+from tui.run_reader import RunReader
 
 
 def save_preview(path, boxes):
@@ -49,23 +50,6 @@ def test_a_log_that_was_replaced_is_read_again(tmp_path):
     assert tail.new_lines() == ["short"]
 
 
-def test_a_thinned_curve_keeps_its_extremes_and_its_ends():
-    values = numpy.sin(numpy.arange(50_000) / 9000)
-    values[[0, 1234, -1]] = [5.0, 99.0, -7.0]
-    curve = thinned(numpy.arange(50_000.0), values)
-    assert len(curve.values) <= 2 * CURVE_BINS + 2
-    assert curve.values.max() == 99.0
-    assert curve.steps[curve.values.argmax()] == 1234
-    assert (curve.values[0], curve.values[-1]) == (5.0, -7.0)
-    assert (numpy.diff(curve.steps) > 0).all()
-
-
-def test_a_short_curve_keeps_every_finite_point():
-    curve = thinned(numpy.arange(4.0), numpy.array([1.0, numpy.nan, numpy.inf, 2.0]))
-    assert curve.steps.tolist() == [0.0, 3.0]
-    assert curve.values.tolist() == [1.0, 2.0]
-
-
 def test_a_preview_says_where_its_magnified_panels_are(tmp_path):
     save_preview(tmp_path / "p.png", json.dumps([[20, 0, 30, 10], [30, 0, 40, 10]]))
     preview = read_preview(tmp_path / "p.png")
@@ -83,6 +67,24 @@ def test_a_preview_with_odd_notes_is_shown_as_a_whole(tmp_path, boxes):
     assert read_preview(tmp_path / "p.png").panels == []
 
 
+def test_a_picture_that_would_fill_the_memory_is_not_opened(tmp_path):
+    save_preview(tmp_path / "p.png", "[]")
+    content = bytearray((tmp_path / "p.png").read_bytes())
+    content[16:24] = struct.pack(">II", MOST_PIXELS, 2)
+    (tmp_path / "p.png").write_bytes(content)
+    with pytest.raises(UnreadablePreviewError, match=r"p\.png is too large"):
+        read_preview(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 20, 60, 90])
+def test_half_a_picture_is_none(tmp_path, kept_bytes):
+    save_preview(tmp_path / "p.png", "[]")
+    content = (tmp_path / "p.png").read_bytes()
+    (tmp_path / "p.png").write_bytes(content[:kept_bytes])
+    with pytest.raises(UnreadablePreviewError, match=r"p\.png is no whole picture"):
+        read_preview(tmp_path / "p.png")
+
+
 def test_each_look_returns_only_what_is_new(make_run):
     folder = make_run()
     reader = RunReader(folder)
@@ -98,6 +100,28 @@ def test_each_look_returns_only_what_is_new(make_run):
     assert second.preview is not None
     third = reader.read()
     assert (third.events, third.log_lines, third.preview) == ([], [], None)
+    assert (third.details, third.preview_files, third.curves) == (None, None, None)
+
+
+def test_the_small_files_are_read_again_once_one_of_them_changes(make_run):
+    folder = make_run()
+    reader = RunReader(folder)
+    assert reader.read().details is not None
+    assert reader.read().details is None
+    folder.write_conclusion("It works.")
+    details = reader.read().details
+    assert details is not None
+    assert details.row.conclusion == "It works."
+
+
+def test_another_runs_curves_are_read_as_long_as_it_is_laid_over(make_run, finished_run):
+    reader = RunReader(make_run())
+    assert reader.read().other_curves is None
+    reader.lay_over(finished_run.folder)
+    curves = reader.read().other_curves
+    assert curves is not None
+    assert len(curves["train/loss"].steps)
+    assert reader.read().other_curves is None
 
 
 def test_a_broken_picture_is_looked_at_again(make_run):
@@ -129,12 +153,10 @@ def test_a_run_that_is_gone_is_told(make_run):
 
 
 @pytest.mark.parametrize("status", ['{"state": "weird"}', "{}", '{"state": []}', '{"state": null}'])
-def test_a_damaged_status_is_told_and_harms_no_other_run(make_run, empty_project, status):
-    make_run(name="sound")
-    folder = make_run(name="damaged")
+def test_a_damaged_status_is_that_of_a_lost_run(make_run, status):
+    folder = make_run()
     folder.status_file.write_text(status)
-    states = {run.name: run.state for run in RunCatalogue(empty_project.runs).read()}
-    assert states == {"sound": "prepared", "damaged": "lost"}
+    assert read_overview(folder).state == "lost"
 
 
 @pytest.mark.parametrize(
@@ -154,13 +176,3 @@ def test_hostile_progress_becomes_numbers_and_plain_words(make_run, progress):
     assert isinstance(read.step, int)
     assert read.result == {}
     assert all(tag.isprintable() for tag in read.values)
-
-
-def test_only_what_was_replaced_is_read_again(make_run, empty_project):
-    folder, other = make_run(), make_run()
-    catalogue = RunCatalogue(empty_project.runs)
-    before = {run.path: run for run in catalogue.read()}
-    folder.write_progress(Progress(step=5, total=10))
-    after = {run.path: run for run in catalogue.read()}
-    assert after[folder.path].progress.step == 5
-    assert after[other.path] is before[other.path]

@@ -38,15 +38,19 @@ class PollingScreen(Screen[None]):
         """Look at once: something is known to have changed."""
         self._news.set()
 
+    def finish_looking(self) -> None:
+        """Let go of what was kept between two looks, in the thread that looked."""
+
     @work(thread=True, exclusive=True)
     def _poll(self) -> None:
         cancelled = cancelled_event()
-        while not cancelled.is_set():
-            self._news.clear()
-            with self._looking:
+        with self._looking:
+            while not cancelled.is_set():
+                self._news.clear()
                 message = self._look()
-            if message is not None and not cancelled.is_set():
-                self.post_message(message)
-            for _ in range(GLANCES):
-                if cancelled.is_set() or self._news.wait(POLL_INTERVAL_S / GLANCES):
-                    break
+                if message is not None and not cancelled.is_set():
+                    self.post_message(message)
+                for _ in range(GLANCES):
+                    if cancelled.is_set() or self._news.wait(POLL_INTERVAL_S / GLANCES):
+                        break
+            self.finish_looking()

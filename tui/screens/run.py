@@ -1,37 +1,48 @@
-"""One run: how far it is, its curve, newest picture, log and events, and why it was made."""
+"""One run: how far it is, and whatever there is to be seen of it, pane by pane."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Footer, Log, Static
+from textual.style import Style
+from textual.widgets import Footer, Static
 
-from rlmaster.events import Event
 from rlmaster.run_folder import RunFolder
-from tui.messages import RunRead
+from tui.commands import CommandLine
+from tui.messages import ChooseAction, RunRead
+from tui.panes.config import ConfigPane
+from tui.panes.curves import CurvesPane
+from tui.panes.events import EventsPane
+from tui.panes.files import FilesPane
+from tui.panes.log import LogPane
+from tui.panes.overview import OverviewPane
+from tui.panes.pane import Pane
+from tui.panes.previews import PreviewsPane
 from tui.plain_text import one_line
-from tui.run_reader import Curve, Preview, RunReader
-from tui.run_text import event_lines, heading, progress_line, story, values_line
+from tui.run_reader import RunReader
+from tui.run_text import heading, progress_line, values_line
+from tui.screens.acting import ACTIONS_KEY
 from tui.screens.polling import PollingScreen
-from tui.screens.scalar_choice import ScalarChoiceScreen
-from tui.widgets.picture import Picture
 
-if TYPE_CHECKING:
-    from tui.widgets.curve_plot import CurvePlot
-
-PANES = {"curve": "Curve", "preview": "Preview", "log": "Log", "events": "Events", "why": "Why"}
-PANE_KEYS = Binding.Group("Panes", compact=True)
-ROOM_FOR_ALL_PANES = (100, 30)
-"""Columns and rows from which on all panes are seen at once; below, one at a time."""
-FIRST_SCALARS = ("held_out/error", "train/loss")
-"""What the curve shows first, if the run has it."""
-SHOWN_EVENTS = 200
-SHOWN_LOG_LINES = 2000
+PANES = {
+    "overview": OverviewPane.TITLE,
+    "curves": CurvesPane.TITLE,
+    "previews": PreviewsPane.TITLE,
+    "log": LogPane.TITLE,
+    "events": EventsPane.TITLE,
+    "config": ConfigPane.TITLE,
+    "files": FilesPane.TITLE,
+}
+ALWAYS_ALONE = frozenset({"config", "files"})
+"""Panes that one reads rather than watches."""
+ROOM_FOR_SEVERAL = (100, 30)
+"""Columns and rows from which on several panes are seen at once; below, one at a time."""
 
 
 class RunScreen(PollingScreen):
@@ -40,148 +51,135 @@ class RunScreen(PollingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back"),
         *(
-            Binding(str(number), f"show_pane('{name}')", title, group=PANE_KEYS)
+            Binding(str(number), f"show_pane('{name}')", title, show=False)
             for number, (name, title) in enumerate(PANES.items(), start=1)
         ),
-        Binding("z", "toggle_one_pane", "One/all"),
-        Binding("s", "choose_scalar", "Scalar"),
-        Binding("w", "toggle_whole_picture", "Whole picture", show=False),
+        Binding("z", "toggle_one_pane", "One/several"),
+        ACTIONS_KEY,
     ]
 
-    def __init__(self, folder: RunFolder, clock: Callable[[], datetime]) -> None:
-        """Say which run it is, and what time it is."""
-        reader = RunReader(folder)
-        super().__init__(look=lambda: RunRead(reader.read()))
+    def __init__(
+        self,
+        folder: RunFolder,
+        command: CommandLine,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Say which run it is.
+
+        Args:
+            folder: The run.
+            command: How to run the command line.
+            clock: What time it is, in UTC.
+        """
+        super().__init__(look=self._look_at_run)
+        self._reader = RunReader(folder)
+        self._has_looked = False
         self._folder = folder
+        self._command = command
         self._clock = clock
-        self._pane = "curve"
+        self._pane = "curves"
         self._wants_one_pane = False
-        self._plot: CurvePlot | None = None
-        self._curves: Mapping[str, Curve] = {}
-        self._scalar: str | None = None
-        self._events: list[Event] = []
 
     def compose(self) -> ComposeResult:
-        """Lay out three lines on how it stands, and the panes."""
+        """Lay out how it stands, the names of the panes, and the panes."""
         yield Static(Content(one_line(self._folder.name)), id="title")
         yield Static(id="progress")
         yield Static(id="values")
-        with Container(id="panes"):
-            with VerticalScroll(id="curve"):
-                yield Static("No scalars yet.", classes="placeholder")
-            yield Picture(id="preview")
-            yield Log(id="log", max_lines=SHOWN_LOG_LINES)
-            with VerticalScroll(id="events"):
-                yield Static(id="event-lines")
-            with VerticalScroll(id="why"):
-                yield Static(id="story")
+        yield Static(id="tabs")
+        with Container(id="panes"):  # in the order in which a grid is filled
+            yield CurvesPane("curves", self._folder, self._reader)
+            yield PreviewsPane("previews")
+            yield OverviewPane("overview")
+            yield LogPane(id="log")
+            yield EventsPane("events")
+            yield ConfigPane("config", self._folder)
+            yield FilesPane("files", self._folder, self._command)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        """Begin with the curve."""
-        for name in PANES:
-            self.query_one(f"#{name}").add_class("pane")
-        self.action_show_pane("curve")
+        """Begin with the curves."""
+        self.action_show_pane(self._pane)
 
     # ------------------------------------------------------------------------------------- panes
 
     def on_resize(self, event: events.Resize) -> None:
-        """Show all panes where there is room for them."""
+        """Show several panes where there is room for them."""
         self._arrange(event.size.width, event.size.height)
 
     def _arrange(self, width: int, height: int) -> None:
-        columns, rows = ROOM_FOR_ALL_PANES
-        one = self._wants_one_pane or width < columns or height < rows
+        columns, rows = ROOM_FOR_SEVERAL
+        has_room = width >= columns and height >= rows
+        one = self._wants_one_pane or not has_room or self._pane in ALWAYS_ALONE
         self.set_class(one, "-one-pane")
-        for name, title in PANES.items():
-            pane = self.query_one(f"#{name}")
-            pane.set_class(name == self._pane, "-chosen")
-            pane.border_title = _tabs(self._pane) if one else f"{_key(name)} {title}"  # type: ignore
+        self.query_one("#tabs", Static).update(_tabs(self._pane))
+        for pane in self.query(Pane):
+            is_present = pane.id == self._pane
+            pane.display = pane.is_shown = is_present if one else pane.id not in ALWAYS_ALONE
+            pane.border_title = "" if one else pane.TITLE
 
     def action_show_pane(self, name: str) -> None:
         """Bring a pane to the front, for the eyes and for the keys."""
         self._pane = name
         self._arrange(*self.size)
-        self.query_one(f"#{name}").focus()
+        self.query_one(f"#{name}", Pane).focus_inside()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Note which pane the keys go to, whichever way they came there."""
+        above = event.widget.ancestors_with_self if event.widget is self.focused else []
+        pane = next((node for node in above if isinstance(node, Pane)), None)
+        if pane and pane.id and pane.id != self._pane:
+            self._pane = pane.id
+            self._arrange(*self.size)
 
     def action_toggle_one_pane(self) -> None:
         """Give the present pane all the room, or share it."""
         self._wants_one_pane = not self._wants_one_pane
         self._arrange(*self.size)
 
-    def action_toggle_whole_picture(self) -> None:
-        """Show all of the picture, or its magnified parts."""
-        picture = self.query_one(Picture)
-        picture.whole = not picture.whole
+    def runs_at_hand(self) -> list[Path]:
+        """Return the folder of the run."""
+        return [self._folder.path]
 
-    def action_choose_scalar(self) -> None:
-        """Ask which scalar the curve shall show."""
-        if self._curves:
-            dialog = ScalarChoiceScreen(list(self._curves), self._scalar)
-            self.app.push_screen(dialog, self._show_scalar)  # pyright: ignore[reportUnknownMemberType]
+    def action_choose_action(self) -> None:
+        """Ask what shall be done with the run."""
+        self.post_message(ChooseAction(self.runs_at_hand()))
 
     # -------------------------------------------------------------------------------------- news
+
+    def _look_at_run(self) -> RunRead:
+        """Read what is new, in a thread; at first what is read at once, for the eyes."""
+        if not self._has_looked:
+            self._has_looked = True
+            self.post_message(RunRead(self._reader.read_texts()))
+        return RunRead(self._reader.read())
 
     @on(RunRead)
     def show_news(self, message: RunRead) -> None:
         """Show what has changed."""
-        news = message.news
+        news, now = message.news, self._clock()
         if news.overview is None:
-            self._say("#title", Content.styled("This run's folder is gone.", "bold $text-error"))
+            gone = "This run's folder is gone; what was read of it stays here."
+            self._say("#title", Content.styled(gone, "bold $text-error"))
             return
-        now = self._clock()
         self._say("#title", heading(news.overview, now))
         self._say("#progress", progress_line(news.overview, self.size.width - 2))
         self._say("#values", values_line(news.overview.progress))
-        self._say("#story", story(news.overview))
-        self._events = [*self._events, *news.events][-SHOWN_EVENTS:]
-        self._say("#event-lines", event_lines(self._events, now))
-        if news.log_lines:
-            self.query_one(Log).write_lines(line or " " for line in news.log_lines)
-        if news.curves:
-            self._show_curves(news.curves)
-        if news.preview:
-            self._show_preview(news.preview)
+        for pane in self.query(Pane):
+            pane.take(news, now)
+            if pane.is_shown:
+                pane.draw()
 
     def _say(self, where: str, what: Content) -> None:
         static = self.query_one(where, Static)
         if static.content != what:
             static.update(what)
 
-    def _show_preview(self, preview: Preview) -> None:
-        picture = self.query_one(Picture)
-        picture.border_subtitle = Content(one_line(preview.name))  # type: ignore
-        picture.show(preview)
 
-    def _show_curves(self, curves: Mapping[str, Curve]) -> None:
-        self._curves = curves
-        if self._scalar not in curves:
-            self._scalar = next((tag for tag in FIRST_SCALARS if tag in curves), next(iter(curves)))
-        self._show_scalar(self._scalar)
-
-    def _show_scalar(self, tag: str | None) -> None:
-        if tag is None:
-            return
-        self._scalar = tag
-        pane = self.query_one("#curve")
-        pane.border_subtitle = Content(tag)  # type: ignore
-        if self._plot is None:
-            # The thread that read the curves has loaded numpy already.
-            from tui.widgets.curve_plot import CurvePlot
-
-            self._plot = CurvePlot()
-            pane.query(".placeholder").remove()
-            pane.mount(self._plot)
-        self._plot.show(self._curves[tag])
-
-
-def _key(pane: str) -> int:
-    return list(PANES).index(pane) + 1
-
-
-def _tabs(chosen: str) -> Content:
-    """Name all panes, the chosen one brighter."""
-    return Content("  ").join(
-        Content.styled(f"{_key(name)} {title}", "bold reverse" if name == chosen else "dim")
-        for name, title in PANES.items()
-    )
+def _tabs(present: str) -> Content:
+    """Name all panes with their keys, the present one brighter; a click shows one."""
+    parts: list[Content] = []
+    for number, (name, title) in enumerate(PANES.items(), start=1):
+        look = "bold reverse" if name == present else "$foreground-muted"
+        click = Style.from_meta({"@click": f"screen.show_pane('{name}')"})
+        parts.append(Content.styled(f" {number} {title} ", look).stylize(click))
+    return Content("").join(parts)

@@ -6,8 +6,7 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui.commands import EXPERIMENTS_DEADLINE_S
-from tui.draft import ExperimentChoice, parse_experiments
+from tui.draft import ExperimentChoice, parse_experiment
 from tui.messages import CommandAnswered, CommandFailed
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
@@ -20,7 +19,7 @@ class ExperimentStep(Step):
 
     def compose(self) -> ComposeResult:
         """Lay out the list, and what the highlighted one is about."""
-        yield Static("Reading the scripts in experiments/ ...", id="experiments-state")
+        yield Static(id="experiments-state")
         with Container(classes="choice-and-details"):
             yield ChoiceList(id="experiments")
             with VerticalScroll(id="experiment-details"):
@@ -33,7 +32,9 @@ class ExperimentStep(Step):
     def enter(self) -> None:
         """Read the scripts again: they may have been edited."""
         self.query_one(ChoiceList).focus()
-        self.ask(["experiments", "--json"], EXPERIMENTS_DEADLINE_S)
+        self._read: dict[str, ExperimentChoice] = {}
+        self._say("Reading the scripts in experiments/ ...")
+        self.listen(["experiments", "--live", "--json"])
 
     def problem(self) -> str:
         """Ask for an experiment that can be run."""
@@ -43,15 +44,28 @@ class ExperimentStep(Step):
         return f"{experiment.name} cannot be run as it is." if experiment.error else ""
 
     @on(CommandAnswered)
-    def show_experiments(self, message: CommandAnswered) -> None:
-        """List them; what cannot be run says why."""
-        found = parse_experiments(message.answer)
-        self._experiments = {experiment.file: experiment for experiment in found}
-        sound = (experiment for experiment in found if not experiment.error)
-        preferred = self._draft.experiment or next(sound, None)
-        entries = {experiment.file: _entry(experiment) for experiment in found}
-        self.query_one(ChoiceList).show(entries, preferred.file if preferred else None)
-        self._say("" if found else "There is no script in experiments/ yet: the README shows one.")
+    def add_experiment(self, message: CommandAnswered) -> None:
+        """Show one more; what was chosen before stays so, else the first sound one is."""
+        if "file" in message.answer:
+            experiment = parse_experiment(message.answer)
+            self._read[experiment.file] = experiment
+            self._show({**self._experiments, **self._read})
+
+    @on(Step.AllHeard)
+    def show_all(self) -> None:
+        """Let go of scripts that are gone."""
+        self._show(self._read)
+        nothing = "There is no script in experiments/ yet: the README shows one."
+        self._say("" if self._read else nothing)
+
+    def _show(self, found: dict[str, ExperimentChoice]) -> None:
+        self._experiments = dict(sorted(found.items()))
+        entries = {file: _entry(experiment) for file, experiment in self._experiments.items()}
+        sound = (file for file, experiment in self._experiments.items() if not experiment.error)
+        chosen = self._draft.experiment.file if self._draft.experiment else None
+        preferred = chosen if chosen in entries else next(sound, None)
+        if preferred is not None or not found:
+            self.query_one(ChoiceList).show(entries, preferred)
         self.take()
 
     @on(CommandFailed)
@@ -69,7 +83,7 @@ class ExperimentStep(Step):
         """Take the highlighted one, and show what it is about."""
         experiment = self._experiments.get(self.query_one(ChoiceList).chosen or "")
         if experiment is not None:
-            self._draft.experiment = experiment
+            self._draft.take(experiment)
             self.query_one("#experiment-text", Static).update(_details(experiment))
 
     @on(OptionList.OptionSelected)

@@ -1,43 +1,47 @@
-"""The third step: where."""
+"""The fourth step: where."""
 
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui.commands import HOSTS_DEADLINE_S
 from tui.draft import AUTO, HostChoice, parse_hosts
 from tui.messages import CommandAnswered, CommandFailed
 from tui.plain_text import one_line
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
 
-REFRESH_S = 5.0
+REFRESH_S = 5
 
 
 class HostStep(Step):
-    """Lists the hosts as they are ranked now, each with its reason."""
+    """Lists the hosts as they are ranked now for this run, each with its reason."""
 
     title = "Host"
 
     def compose(self) -> ComposeResult:
         """Lay out the list and what is known of it."""
-        yield ChoiceList(id="hosts")
-        yield Static("Asking the hosts how busy they are ...", id="hosts-state")
+        yield ChoiceList(id="host-choices")
+        yield Static(id="hosts-state")
 
     def enter(self) -> None:
         """Ask the hosts, again and again while the step is in front."""
         choices = self.query_one(ChoiceList)
         choices.focus()
         self._show(self._draft.hosts)
-        self.ask(["hosts", "--json"], HOSTS_DEADLINE_S, REFRESH_S)
+        self._say("Asking the hosts how busy they are ...", "$foreground-muted")
+        needs = (f"--need={name}={text}" for name, text in self._draft.needs.items())
+        self.listen(["hosts", "--live", str(REFRESH_S), "--json", *needs])
 
     @on(CommandAnswered)
     def take_answer(self, message: CommandAnswered) -> None:
         """Show the ranking as it is now."""
         self._draft.hosts = parse_hosts(message.answer)
         self._show(self._draft.hosts)
-        self._say(f"Asked again every {REFRESH_S:.0f} s.", "$foreground-muted")
+        if problem := one_line(str(message.answer.get("problem") or "")):
+            self._say(problem, "$text-error")
+        else:
+            self._say(f"Asked again every {REFRESH_S} s.", "$foreground-muted")
 
     @on(CommandFailed)
     def show_failure(self, message: CommandFailed) -> None:
@@ -49,9 +53,12 @@ class HostStep(Step):
         if taken is not None:
             about = f"the first that fits, now {one_line(taken.name)}"
         else:
-            about = "none fits now" if hosts else "the best one"
+            is_known = hosts and not any(host.is_pending for host in hosts)
+            about = "none fits now" if is_known else "the best one"
         entries = {AUTO: Content.assemble((AUTO, "bold"), "\n  ", (about, "$foreground-muted"))}
         entries |= {host.name: _entry(host) for host in hosts}
+        if self._draft.host not in entries:  # nobody is asked yet, or hosts.toml names it no more
+            entries[self._draft.host] = Content.styled(one_line(self._draft.host), "bold")
         self.query_one(ChoiceList).show(entries, preferred=self._draft.host)
 
     def _say(self, text: str, colour: str) -> None:
@@ -69,10 +76,12 @@ class HostStep(Step):
 
 
 def _entry(host: HostChoice) -> Content:
-    colour = "$foreground-muted" if host.fits else "$text-warning"
+    sign, colour = ("✓", "$foreground-muted") if host.fits else ("✗", "$text-warning")
+    if host.is_pending:
+        sign, colour = "·", "$foreground-muted"
     return Content.assemble(
         (one_line(host.name), "bold"),
         (f"  {host.kind}", "$foreground-muted"),
         "\n  ",
-        (host.reason, colour),
+        (f"{sign} {host.reason}", colour),
     )

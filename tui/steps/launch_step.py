@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textual import on, work
@@ -12,7 +13,8 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tui.commands import LAUNCH_DEADLINE_S
-from tui.draft import Draft
+from tui.draft import SCRATCH, Draft
+from tui.form import entries, number_of_runs_in
 from tui.messages import CommandAnswered, CommandFailed, CommandSaid, Launched
 from tui.plain_text import printable
 from tui.steps.step import Step
@@ -37,6 +39,7 @@ class LaunchStep(Step):
     def on_mount(self) -> None:
         """Begin with nothing said."""
         self._lines: list[Content] = []
+        self._made: list[Path] = []
 
     def enter(self) -> None:
         """Sum up."""
@@ -52,25 +55,23 @@ class LaunchStep(Step):
 
     def start(self) -> None:
         """Launch."""
-        assert self._draft.experiment is not None
         self.is_launching = True
         self._lines = [Content.styled("Launching ...", "bold")]
         self._show_lines()
-        self._launch(self._draft.experiment.file, self._draft.rationale, self._draft.host)
+        self._launch(self._draft.rationale)
 
     def cancel(self) -> None:
         """End the launch that is under way."""
         self.leave()
-        self._add("Cancelled. A run that was already made is in the list.", "$text-warning")
+        self._add("Cancelled. What was already made is in the list of runs.", "$text-warning")
 
     @work(thread=True, exclusive=True)
-    def _launch(self, script: str, rationale: str, host: str) -> None:
+    def _launch(self, rationale: str) -> None:
         handle, name = tempfile.mkstemp(prefix="rationale-", suffix=".md")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
                 file.write(rationale)
-            arguments = ["launch", script, "--rationale-file", name, "--host", host]
-            arguments += ["--yes", "--detach", "--json"]
+            arguments = self._draft.launch_arguments(name)
             self.run_command(arguments, LAUNCH_DEADLINE_S, cancelled_event())
         finally:
             Path(name).unlink(missing_ok=True)
@@ -82,17 +83,22 @@ class LaunchStep(Step):
 
     @on(CommandFailed)
     def show_failure(self, message: CommandFailed) -> None:
-        """Say why nothing was launched."""
+        """Say why not everything was launched, and remember what was."""
         self.is_launching = False
+        made = _folders(entries(message.answer, "runs"))
+        self._made += made
+        self._draft.launched += len(made)
         self._lines = self._lines[:1]
         self._add(message.reason, "$text-error")
-        self._add("Nothing is lost: press enter to try again, or escape to change it.", "bold")
+        again = "launch the rest" if self._draft.launched else "try again"
+        self._add(f"Nothing is lost: press enter to {again}, or escape to change it.", "bold")
 
     @on(CommandAnswered)
     def finish(self, message: CommandAnswered) -> None:
-        """Hand on the run that was launched."""
+        """Hand on what was launched."""
         self.is_launching = False
-        self.post_message(Launched([Path(str(message.answer.get("run_folder", "")))]))
+        rows = entries(message.answer, "runs") or [message.answer]
+        self.post_message(Launched([*self._made, *_folders(rows)]))
 
     def _add(self, text: str, style: str) -> None:
         self._lines.append(Content.styled(text, style))
@@ -105,20 +111,39 @@ class LaunchStep(Step):
         pane.scroll_end(animate=False)
 
 
+def _folders(rows: Sequence[Mapping[str, object]]) -> list[Path]:
+    return [Path(str(row["run_folder"])) for row in rows if row.get("run_folder")]
+
+
 def _summary(draft: Draft) -> Content:
     experiment = draft.experiment
     assert experiment is not None
-    chosen = [f"{path} = {value}" for path, value in experiment.chosen_values.items()]
+    chosen = [
+        f"{path} = {value}{'  (changed here)' if path in draft.changes else ''}"
+        for path, value in draft.settings.items()
+    ]
+    runs = number_of_runs_in(draft.changes)
+    count = "1 run" if runs == 1 else f"{runs} runs, one for each combination of the lists"
+    if draft.launched:
+        count += f"; {draft.launched} of them launched already"
     rows = {
-        "Experiment": f"{experiment.name}\n{experiment.title}",
-        "Settings": "\n".join(chosen) or "all at their defaults",
+        "Experiment": "\n".join(dict.fromkeys(filter(None, (experiment.name, experiment.title)))),
+        "Settings": "\n".join(chosen) or _unchanged(draft),
+        "Runs": count,
         "Host": draft.host_line(),
         "Why": printable(draft.rationale).strip(),
     }
+    if draft.run:
+        start = "scratch" if draft.begins_from == SCRATCH else f"its {draft.begins_from} checkpoint"
+        rows["Experiment"] += f"\nagain, from {start} of run {draft.run[-6:]}"
     return Content("\n").join(
         Content.assemble((f"{name}\n", "bold $text-accent"), _indented(text))
         for name, text in rows.items()
     )
+
+
+def _unchanged(draft: Draft) -> str:
+    return "as that run had them" if draft.run else "all at their defaults"
 
 
 def _indented(text: str) -> str:

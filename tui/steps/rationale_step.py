@@ -1,33 +1,25 @@
-"""The second step: why."""
+"""The third step: why."""
 
 from pathlib import Path
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static, TextArea
+from textual.widgets import OptionList, Static, TextArea
 
-from rlmaster.run_folder import list_runs
 from tui.commands import CommandLine
 from tui.draft import Draft
+from tui.earlier_runs import read_rationales
 from tui.messages import RationalesRead
-from tui.plain_text import printable
+from tui.plain_text import one_line
 from tui.steps.step import Step
-
-SHOWN_RATIONALES = 5
-
-
-class Editor(TextArea):
-    """An editor that takes only what shows from the clipboard."""
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Clean what is pasted before the editor inserts it."""
-        event.text = printable(event.text)
+from tui.threads import cancelled_event
+from tui.widgets.choice_list import ChoiceList
+from tui.widgets.editor import Editor
 
 
 class RationaleStep(Step):
-    """Asks for a few words, and shows those of earlier runs of the same experiment."""
+    """Asks for a few words, with those of earlier runs of the same experiment at hand."""
 
     title = "Why"
 
@@ -35,13 +27,20 @@ class RationaleStep(Step):
         """Say which draft is filled in, and where earlier runs lie."""
         super().__init__(draft, command, id)
         self._runs = runs
+        self._earlier: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         """Lay out the editor, and earlier rationales below."""
         yield Static("Why this run? What do you expect, and what would surprise you?")
         yield Editor(self._draft.rationale, id="rationale")
-        with VerticalScroll(id="earlier"):
-            yield Static(id="earlier-text")
+        yield ChoiceList(id="earlier")
+
+    def on_mount(self) -> None:
+        """Say what the list is."""
+        earlier = self.query_one(ChoiceList)
+        earlier.border_title = "Why earlier runs were made"
+        earlier.border_subtitle = "tab goes here, enter takes one over"
+        earlier.display = False
 
     def enter(self) -> None:
         """Let the person write at once."""
@@ -59,22 +58,28 @@ class RationaleStep(Step):
     def keep(self) -> None:
         """Keep each letter in the draft."""
         self._draft.rationale = self.query_one(Editor).text
+        self.post_message(self.Touched())
 
     @work(thread=True, exclusive=True)
     def _read_earlier(self, experiment: str) -> None:
-        earlier = [folder for folder in list_runs(self._runs) if folder.name == experiment]
-        texts: list[str] = []
-        for folder in earlier[:SHOWN_RATIONALES]:
-            try:
-                texts.append(printable(folder.rationale()))
-            except OSError:
-                continue
-        self.post_message(RationalesRead(texts))
+        self.post_message(
+            RationalesRead(read_rationales(self._runs, experiment, cancelled_event()))
+        )
 
     @on(RationalesRead)
     def show_earlier(self, message: RationalesRead) -> None:
         """Show what was written before."""
-        pane = self.query_one("#earlier")
-        pane.display = bool(message.rationales)
-        pane.border_title = "Earlier runs of this experiment"
-        self.query_one("#earlier-text", Static).update(Content("\n\n").join(message.rationales))
+        self._earlier = {str(number): text for number, text in enumerate(message.rationales)}
+        earlier = self.query_one(ChoiceList)
+        earlier.show({key: Content(one_line(text)) for key, text in self._earlier.items()})
+        earlier.display = bool(message.rationales)
+
+    @on(OptionList.OptionSelected)
+    def take_over(self) -> None:
+        """Begin with an earlier one; what is written already stays, above it."""
+        editor = self.query_one(Editor)
+        text = self._earlier[self.query_one(ChoiceList).chosen or ""]
+        written = editor.text.rstrip()
+        editor.text = f"{written}\n\n{text}" if written else text
+        editor.move_cursor(editor.document.end)
+        editor.focus()

@@ -8,7 +8,7 @@ from textual import work
 from textual.containers import Vertical
 from textual.message import Message
 
-from tui.commands import CommandCancelledError, CommandError, CommandLine
+from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
 from tui.draft import Draft
 from tui.messages import CommandAnswered, CommandFailed, CommandSaid
 from tui.threads import cancel_workers, cancelled_event
@@ -21,6 +21,12 @@ class Step(Vertical):
 
     class Done(Message):
         """The person wants to go on."""
+
+    class Touched(Message):
+        """The person changed something, so what was wrong before may be right now."""
+
+    class AllHeard(Message):
+        """A command that answers piece by piece has come to its end."""
 
     def __init__(self, draft: Draft, command: CommandLine, id: str) -> None:  # noqa: A002
         """Say which draft is filled in, and how to ask the command line."""
@@ -39,17 +45,32 @@ class Step(Vertical):
         """Return what keeps the person from going on, as a sentence; empty if nothing does."""
         return ""
 
+    def goes_back_itself(self) -> bool:
+        """Go back by less than a step, and tell whether there was anything to go back from."""
+        return False
+
     @work(thread=True, exclusive=True)
-    def ask(
-        self, arguments: Sequence[str], deadline_s: float, repeat_s: float | None = None
-    ) -> None:
-        """Ask the command line in a thread, once or again and again until the step is left."""
+    def ask(self, arguments: Sequence[str], deadline_s: float) -> None:
+        """Ask the command line in a thread."""
+        self.run_command(arguments, deadline_s, cancelled_event())
+
+    @work(thread=True, exclusive=True)
+    def listen(self, arguments: Sequence[str]) -> None:
+        """Ask the command line in a thread, and take its answer piece by piece."""
         cancelled = cancelled_event()
-        while not cancelled.is_set():
-            self.run_command(arguments, deadline_s, cancelled)
-            if repeat_s is None:
-                return
-            cancelled.wait(repeat_s)
+
+        def take(piece: JsonObject) -> None:
+            if not cancelled.is_set():
+                self.post_message(CommandAnswered(piece))
+
+        try:
+            self._command.stream(arguments, cancelled, take)
+        except CommandCancelledError:
+            return
+        except CommandError as error:
+            self.post_message(CommandFailed(str(error)))
+        else:
+            self.post_message(self.AllHeard())
 
     def run_command(
         self, arguments: Sequence[str], deadline_s: float, cancelled: threading.Event
@@ -64,6 +85,6 @@ class Step(Vertical):
         except CommandCancelledError:
             return
         except CommandError as error:
-            self.post_message(CommandFailed(str(error)))
+            self.post_message(CommandFailed(str(error), error.answer))
         else:
             self.post_message(CommandAnswered(answer))

@@ -13,7 +13,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from tui.run_reader import Preview
+    from tui.previews import Preview
 
 GAP_PIXELS = 1
 """Between panels, on the terminal."""
@@ -32,12 +32,18 @@ class Picture(Widget, can_focus=True):
         self._strips: list[Strip] = []
 
     def show(self, preview: "Preview") -> None:
-        """Show another picture."""
-        self._preview = preview
-        self._draw()
+        """Show this picture; nothing is drawn again if it is shown already."""
+        if preview is not self._preview:
+            self._preview = preview
+            self._draw()
 
     def on_resize(self) -> None:
         """Scale to the new size."""
+        self._draw()
+
+    def notify_style_update(self) -> None:
+        """Draw on the ground of another theme."""
+        super().notify_style_update()
         self._draw()
 
     def watch_whole(self) -> None:
@@ -49,7 +55,7 @@ class Picture(Widget, can_focus=True):
         if self._preview and width and height:
             panels = [] if self.whole else self._preview.panels
             scaled = scale_to_fit(panels or [self._preview.whole], width, 2 * height)
-            self._strips = half_cells(scaled)
+            self._strips = half_cells(scaled, self.rich_style)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -76,9 +82,9 @@ def scale_to_fit(panels: Sequence["Image"], width: int, height: int) -> list["Im
     return [panel.resize(size, method) for panel in panels]
 
 
-def half_cells(panels: Sequence["Image"]) -> list[Strip]:
-    """Draw panels side by side, two rows of pixels a line."""
-    gap = Segment(" " * GAP_PIXELS)
+def half_cells(panels: Sequence["Image"], around: Style) -> list[Strip]:
+    """Draw panels side by side, two rows of pixels a line; `around` is what is between them."""
+    gap = Segment(" " * GAP_PIXELS, around)
     strips: list[Strip] = []
     for top in range(0, panels[0].height, 2):
         segments: list[Segment] = []

@@ -1,9 +1,7 @@
-"""A list of runs that draws only the rows one sees."""
+"""A list of runs that holds and draws no more of them than one sees, and a little around."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -16,45 +14,18 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.plain_text import fit, one_line
-from tui.run_overview import RunOverview
-from tui.wording import STATE_COLOURS, age, result, share
+from rlmaster.run_index.order import RunOrder
+from rlmaster.run_status import State
+from tui.run_pages import BEST, FIRST_PAGE, RunLine, RunPage
+from tui.widgets.run_columns import COLUMNS, Layout
+from tui.wording import STATE_COLOURS, age
 
 HEADER_LINES = 1
-NUMBER_WIDTH = 9
-QUIET_COLUMNS = frozenset({"run", "age", "rationale"})
-
-
-@dataclass(frozen=True)
-class Columns:
-    """How wide each column is, in cells; one of width 0 is not shown."""
-
-    state: int = 10
-    experiment: int = 16
-    run: int = 0
-    done: int = 5
-    result: int = NUMBER_WIDTH
-    age: int = 4
-    rationale: int = 0
-
-    @classmethod
-    def for_width(cls, width: int) -> "Columns":
-        """Share out a width: what a run is and came to first, then the rest."""
-        if width < 76:
-            columns = cls()
-        elif width < 110:
-            columns = cls(experiment=18, run=6)
-        else:
-            columns = cls(experiment=24, run=6, result=28)
-        taken = sum(1 + column for column in vars(columns).values() if column)
-        return cls(**{**vars(columns), "rationale": max(0, width - 2 - taken)})
-
-    def line(self, texts: dict[str, str]) -> dict[str, str]:
-        """Cut each column's text to its width; columns that are not shown are left out."""
-        return {name: fit(texts[name], width) for name, width in vars(self).items() if width}
-
-
-TITLES = {name: name for name in vars(Columns())}
+SCREENS_AROUND = 2
+"""How many times what one sees is held above, and below."""
+UNKNOWN = "…"
+"""Stands for a row that has been scrolled to and is not read yet."""
+NOTHING_FITS = "  No run fits; escape shows all of them."
 
 
 class RunList(ScrollView, can_focus=True):
@@ -62,123 +33,254 @@ class RunList(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "Open"),
+        Binding("space", "mark", "Mark", key_display="␣"),
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "move(-1_000_000)", "Newest", show=False),
-        Binding("end", "move(1_000_000)", "Oldest", show=False),
+        Binding("home,g", "move(-1_000_000_000)", "First", show=False),
+        Binding("end,G", "move(1_000_000_000)", "Last", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "run-list--header",
         "run-list--cursor",
         "run-list--quiet",
+        "run-list--mark",
+        "run-list--best",
+        "run-list--warning",
         *(f"run-list--{state}" for state in STATE_COLOURS),
     }
 
     cursor = reactive(0)
     """Row that `enter` opens."""
+    marked: reactive[frozenset[str]] = reactive(frozenset[str]())
+    """Paths of the runs that are marked, also of those that one does not see."""
 
     @dataclass
     class Chosen(Message):
         """The person chose a run."""
 
-        path: Path
+        path: str
+
+    class Moved(Message):
+        """Other rows are seen, or the cursor is on another run."""
+
+    class MarksChanged(Message):
+        """Other runs are marked."""
+
+    @dataclass
+    class SortAsked(Message):
+        """The person clicked a title."""
+
+        order: RunOrder
 
     def __init__(self) -> None:
         """Begin without runs."""
         super().__init__()
-        self._runs: Sequence[RunOverview] = ()
-        self._ages: list[str] = []
+        self._page: RunPage | None = None
+        self._now: datetime | None = None
+        self._run = ""
 
-    def show(self, runs: Sequence[RunOverview], now: datetime) -> None:
-        """Show these runs, aged by `now`; nothing is drawn again if no character would change."""
-        ages = [age(run.created, now) for run in runs]
-        if (runs, ages) == (self._runs, self._ages):
-            return
-        chosen = self._runs[self.cursor].path if self._runs else None
-        paths = [run.path for run in runs]
-        self._runs, self._ages = runs, ages
-        self.virtual_size = Size(self.size.width, len(runs) + HEADER_LINES)
-        self.cursor = paths.index(chosen) if chosen in paths else self.cursor
-        self.refresh()
+    # -------------------------------------------------------------------------------- what is shown
 
-    def validate_cursor(self, cursor: int) -> int:
-        """Keep the cursor on a run."""
-        return max(0, min(cursor, len(self._runs) - 1))
+    @property
+    def line(self) -> RunLine | None:
+        """The run under the cursor; None while that is not known."""
+        return self._line(self.cursor)
 
-    def watch_cursor(self) -> None:
-        """Bring the cursor's row into view."""
-        first = max(0, self.cursor - self._visible_rows + 1)
-        if not first <= self.scroll_offset.y <= self.cursor:
-            row = first if self.scroll_offset.y < first else self.cursor
-            self.scroll_to(y=row, animate=False)
-        self.refresh()
+    @property
+    def run(self) -> str:
+        """Path of the run that the cursor is to stay on; empty where it is to stay on its row."""
+        return self._run
+
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """The first row that is to be held, and how many."""
+        around = SCREENS_AROUND * self._visible_rows
+        first = max(0, self.scroll_offset.y - around)
+        return first, max(FIRST_PAGE, self._visible_rows + 2 * around)
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether one sees rows that are not held, or soon may."""
+        if self._page is None:
+            return False
+        held, top = self._page.request.first, self.scroll_offset.y
+        end = held + len(self._page.lines)
+        soon = self._visible_rows
+        return max(0, top - soon) < held or min(self._count, top + 2 * soon) > end
+
+    @property
+    def _count(self) -> int:
+        return self._page.fitting if self._page else 0
 
     @property
     def _visible_rows(self) -> int:
         return max(1, self.size.height - HEADER_LINES)
 
+    def _line(self, row: int) -> RunLine | None:
+        if self._page is None:
+            return None
+        index = row - self._page.request.first
+        return self._page.lines[index] if 0 <= index < len(self._page.lines) else None
+
+    def show(self, page: RunPage, now: datetime) -> None:
+        """Show what has been read; nothing is drawn again if no character would change."""
+        before = self._seen()
+        self._page, self._now = page, now
+        self.marked -= page.gone
+        self.virtual_size = Size(self.size.width, page.fitting + HEADER_LINES)
+        self._follow_run(page)
+        if self._seen() != before:
+            self.refresh()
+
+    def _seen(self) -> object:
+        """Return what decides how the list looks, the cursor and the marks apart."""
+        if self._page is None or self._now is None:
+            return None
+        top = self.scroll_offset.y
+        lines = [self._line(row) for row in range(top, top + self._visible_rows)]
+        ages = [age(line.created, self._now) for line in lines if line]
+        return self._page.request.order, self._count, lines, ages
+
+    def _follow_run(self, page: RunPage) -> None:
+        """Keep the cursor on its run, and the run where it was on the screen."""
+        is_answer = page.request.run == self._run
+        moved = page.row - self.cursor if is_answer and page.row is not None else 0
+        if moved and self.scroll_offset.y > 0:
+            self._scroll(self.scroll_offset.y + moved)
+        self.cursor += moved  # also where that is nothing: there may be fewer runs than before
+        if is_answer and page.row is None:
+            self._take_run()
+
+    def _take_run(self) -> None:
+        """Stay, from now on, on the run that the cursor has come to."""
+        before, line = self._run, self.line
+        self._run = line.path if line else ""
+        if self._run != before:
+            self.post_message(self.Moved())
+
+    def start_over(self) -> None:
+        """Go to the first row, whichever run will be there."""
+        self._run = ""
+        self.cursor = 0
+        self._scroll(0)
+
+    def _scroll(self, row: int) -> None:
+        self.scroll_to(y=row, animate=False, immediate=True)
+
+    # ---------------------------------------------------------------------------------- the cursor
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keep the cursor on a run."""
+        return max(0, min(cursor, self._count - 1))
+
+    def watch_cursor(self, before: int, cursor: int) -> None:
+        """Bring the cursor's row into view, and draw what has changed."""
+        first = max(0, cursor - self._visible_rows + 1)
+        if not first <= self.scroll_offset.y <= cursor:
+            row = first if self.scroll_offset.y < first else cursor
+            self._scroll(row)
+        for row in (before, cursor):
+            self.refresh_line(row + HEADER_LINES)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Say that other rows are seen."""
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Moved())
+
+    def watch_marked(self) -> None:
+        """Draw the marks, and say that they are others."""
+        self.refresh()
+        self.post_message(self.MarksChanged())
+
+    def on_resize(self) -> None:
+        """Keep the cursor's row in view, and say that other rows are seen."""
+        self.watch_cursor(self.cursor, self.cursor)
+        self.post_message(self.Moved())
+
     def action_move(self, rows: int) -> None:
         """Move the cursor."""
         self.cursor += rows
+        self._take_run()
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by what one sees."""
-        self.cursor += pages * self._visible_rows
+        self.action_move(pages * self._visible_rows)
 
     def action_choose(self) -> None:
         """Choose the run under the cursor."""
-        if self._runs:
-            self.post_message(self.Chosen(self._runs[self.cursor].path))
+        if line := self.line:
+            self.post_message(self.Chosen(line.path))
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor or take its mark away, and go on to the next."""
+        if line := self.line:
+            self.marked ^= {line.path}
+            self.action_move(1)
 
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to a row; choose the run that it is already on."""
+        """Move the cursor to a row, choose the run that it is already on, or sort by a title."""
         row = self.scroll_offset.y + event.y - HEADER_LINES
-        if event.y < HEADER_LINES or row >= len(self._runs):
-            return
-        if row == self.cursor:
+        if event.y < HEADER_LINES:
+            self._sort_by(COLUMNS[Layout.for_width(self.size.width).column_at(event.x)].order)
+        elif row == self.cursor:
             self.action_choose()
-        self.cursor = row
+        elif row < self._count:
+            self.action_move(row - self.cursor)
+
+    def _sort_by(self, order: RunOrder | None) -> None:
+        """Ask for an order; for the oldest first where the newest are already."""
+        if order is None or self._page is None:
+            return
+        is_so = self._page.request.order is order
+        others = RunOrder.OLDEST if order is RunOrder.NEWEST else RunOrder.NEWEST
+        self.post_message(self.SortAsked(others if is_so else order))
+
+    # -------------------------------------------------------------------------------------- drawing
 
     def render_line(self, y: int) -> Strip:
         """Draw the titles, which stay, or the row that is scrolled there."""
         width = self.size.width
-        columns = Columns.for_width(width)
+        layout = Layout.for_width(width)
         row = self.scroll_offset.y + y - HEADER_LINES
         base = self.rich_style
         if y < HEADER_LINES:
-            title = " " + " ".join(columns.line(TITLES).values())
-            return _strip([Segment(title, self._style("header"))], width, self._style("header"))
-        if row >= len(self._runs):
-            return Strip.blank(width, base)
+            order = self._page.request.order if self._page else RunOrder.NEWEST
+            title, header = layout.titles(order), self._style("header")
+            return _strip([Segment(title, header)], width, header)
+        if row >= self._count:
+            nothing = NOTHING_FITS if row == 0 and self._page and self._page.total else ""
+            return _strip([Segment(nothing, self._style("quiet"))], width, base)
         if row == self.cursor:
             base += self._style("cursor")
-        return _strip(self._cells(row, columns, base), width, base)
+        line = self._line(row)
+        segments = self._cells(line, layout, base) if line else [Segment(f"  {UNKNOWN}", base)]
+        return _strip(segments, width, base)
 
-    def _cells(self, row: int, columns: Columns, base: Style) -> list[Segment]:
-        run = self._runs[row]
-        texts = {
-            "state": run.state,
-            "experiment": run.name,
-            "run": run.short_id,
-            "done": share(run.progress.step, run.progress.total),
-            "result": result(run.progress.result, with_before=columns.result > NUMBER_WIDTH),
-            "age": self._ages[row],
-            "rationale": one_line(run.rationale),
-        }
+    def _cells(self, line: RunLine, layout: Layout, base: Style) -> list[Segment]:
+        assert self._now is not None
+        cells = layout.cells(line, self._now, marked=line.path in self.marked)
         segments: list[Segment] = []
-        for name, text in columns.line(texts).items():
-            style = base
-            if name == "state" and run.state in STATE_COLOURS:
-                style = base + Style(color=self._style(run.state).color)
-            elif name in QUIET_COLUMNS:
-                style = base + Style(color=self._style("quiet").color)
-            segments += [Segment(" ", base), Segment(text, style)]
+        for name, text in cells.items():
+            part = _part(name, line)
+            style = base + Style(color=self._style(part).color) if part else base
+            segments += [Segment(text, style), Segment(" ", base)]
         return segments
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"run-list--{part}")
+
+
+def _part(column: str, line: RunLine) -> str:
+    """Return which of the list's colours a cell has; empty for that of the text."""
+    if column == "state" or (column == "done" and line.state == State.RUNNING):
+        return line.state
+    if column == "why" and line.unreachable:
+        return "warning"
+    if column == "standing":
+        return "best" if line.standing == BEST else "warning"
+    return "quiet" if COLUMNS[column].is_quiet else "mark" if column == "mark" else ""
 
 
 def _strip(segments: list[Segment], width: int, style: Style) -> Strip:

@@ -1,0 +1,75 @@
+"""`rlmaster compare`: what differs, and what came of it."""
+
+import json
+
+import pytest
+from made_runs import CONFIG, complete, make_run, set_state
+
+from rlmaster.durable_files import read_json, write_json
+from rlmaster.run_folder import RunFolder
+from rlmaster.run_status import State
+
+
+@pytest.fixture
+def runs(project) -> list[RunFolder]:
+    """Three seeds of an experiment, and one of another that is still running."""
+    made: list[RunFolder] = []
+    for number, (latent_dim, seed) in enumerate([(32, 1), (32, 2), (32, 3), (64, 1)]):
+        embedder = {**CONFIG["embedder"], "latent_dim": latent_dim}
+        config = {"seed": seed, "embedder": embedder}
+        run_id = f"20260101-00000{number}-abc{number}xy"
+        run = make_run(project / "runs", run_id=run_id, config=config)
+        digests = {"experiment": f"dim {latent_dim}"}
+        write_json(run.run_file, {**(read_json(run.run_file) or {}), "digests": digests})
+        made.append(run)
+    for run, value in zip(made, (2.0, 4.0, 9.0), strict=False):
+        complete(run, value)
+    set_state(made[3], State.PREPARED)
+    return made
+
+
+def test_a_person_sees_what_differs_and_what_each_experiment_came_to(command, runs):
+    done = command("compare", *(run.short_id for run in runs))
+
+    assert done.code == 0
+    table, _, results = done.out.partition("\n\n")
+    assert [line.split() for line in table.splitlines()[:-1]] == [
+        ["field", *(run.short_id for run in runs)],
+        ["embedder.latent_dim", "32", "32", "32", "64"],
+        ["seed", "1", "2", "3", "1"],
+    ]
+    title, _, first, second = results.splitlines()
+    assert title == "Held-out error, lower is better"
+    assert "pong latent_dim=32" in first
+    assert "-3.96 to 14.0" in first
+    assert "1: 2, 2: 4, 3: 9" in first
+    assert "1: (prepared)" in second
+
+
+def test_a_program_reads_the_same(command, runs):
+    answer = json.loads(command("compare", *(run.short_id for run in runs), "--json").out)
+
+    assert answer["differences"]["seed"] == ["1", "2", "3", "1"]
+    assert [row["id"] for row in answer["runs"]] == [run.id for run in runs]
+    (contest,) = answer["contests"]
+    first, second = contest["experiments"]
+    assert first["mean"]["mean"] == 5.0
+    assert [run["seed"] for run in first["runs"]] == ["1", "2", "3"]
+    assert (second["mean"], second["runs"][0]["counts"]) == (None, False)
+
+
+def test_one_run_alone_is_not_compared(command, runs):
+    done = command("compare", runs[0].short_id, runs[0].short_id)
+
+    assert done.code == 2
+    assert "name two runs or more" in done.err
+
+
+def test_why_runs_are_not_compared_is_said(command, runs):
+    config = {"environment": {"game": "breakout", "protocol": "machado2018"}}
+    other = complete(make_run(runs[0].path.parent.parent, config=config), 0.5)
+
+    done = command("compare", runs[0].short_id, other.short_id)
+
+    assert "not measured in the same way, and so not compared: environment.game" in done.err
+    assert "Held-out error (game=breakout), lower is better" in done.out

@@ -1,0 +1,1 @@
+"""Doing something with runs: each part of what the actions menu offers."""
