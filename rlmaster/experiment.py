@@ -131,8 +131,11 @@ class Requirements(Specification):
 class Experiment(Specification):
     """Every hyperparameter of one run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """Name of the experiment and of the folder of its runs: letters, digits, `.`, `_` and `-`."""
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        json_schema_extra={"pattern_in_words": "1 to 64 letters, digits, `.`, `_` and `-`"},
+    )
+    """Name of the experiment and of the folder of its runs; a letter or a digit comes first."""
     environment: Atari
     """The game and how it is played."""
     frames: AnyPart[FrameSource] = RandomFrames()

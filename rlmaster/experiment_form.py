@@ -51,9 +51,10 @@ class FormField:
 
 
 def form_fields(experiment: Experiment) -> list[JsonObject]:
-    """Return every field of an experiment, those of a part together, in order."""
+    """Return every field of an experiment in order: those of no part, then part by part."""
     values, defaults = flattened(experiment.to_data()), flattened(experiment.defaults())
-    return [asdict(found) for found in _fields(experiment, "", values, defaults)]
+    found = _fields(experiment, "", values, defaults)
+    return [asdict(field) for field in sorted(found, key=lambda field: "." in field.name)]
 
 
 def _fields(

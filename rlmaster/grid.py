@@ -10,6 +10,7 @@ A value that a list holds twice counts once.
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from rlmaster.errors import Problem, SpecificationError
@@ -79,6 +80,17 @@ def _unquoted(value: str) -> str:
         return str(json.loads(value))
     except ValueError:
         return value
+
+
+def progress_line(number: int, of: int, host: str) -> str:
+    """Say that a run of a grid is about to be launched, those before it being launched by then."""
+    return f"launching {number} of {of} on {host}"
+
+
+def number_launched(line: str) -> int | None:
+    """Return how many runs a grid has launched by the time of a progress line; None of others."""
+    found = re.match(r"launching (\d+) of \d+ on ", line)
+    return int(found[1]) - 1 if found else None
 
 
 def as_typed(value: object) -> str:

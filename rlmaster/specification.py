@@ -305,7 +305,7 @@ def allowed_values(model: type[BaseModel], name: str) -> str:
         if item_range := _range(item):
             words += f", each {JSON_TYPE_WORDS[item['type']]}{item_range}"
     if "pattern" in schema:
-        words += f" that matches {schema['pattern']}"
+        words = str(schema.get("pattern_in_words", f"{words} that matches {schema['pattern']}"))
     if field is not None and not field.is_required() and "default" in schema:
         words += f" (default {json.dumps(schema['default'])})"
     return words

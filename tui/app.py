@@ -3,16 +3,14 @@
 import asyncio
 import gc
 import signal
-import sqlite3
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
@@ -23,9 +21,9 @@ from textual.screen import Screen
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
 from rlmaster.user_config import user_config_path
-from tui.commands import CommandLine, JsonObject
-from tui.feeds import feed
-from tui.host_view import HostsView, parse_hosts
+from tui.commands import CommandLine
+from tui.host_view import HostsView
+from tui.listening import ask_hosts, follow_other_computers, look_out
 from tui.messages import (
     AskHosts,
     ChooseAction,
@@ -48,7 +46,7 @@ from tui.screens.polling import PollingScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.settings import THEMES, Settings, read_app_config
-from tui.threads import cancelled_event, let_many_wait
+from tui.threads import let_many_wait
 from tui.widgets.pixel_picture import prepare_pictures
 
 if TYPE_CHECKING:
@@ -56,11 +54,7 @@ if TYPE_CHECKING:
     from tui.notices import Notice
 
 STYLES = ("common", "dialogs", "runs", "new_run", "run", "compare", "hosts")
-HOSTS_EVERY_S = 10
-"""Between two questions how busy a computer is."""
-LOOK_OUT_S = 2.0
-"""Between two looks at what runs do that one does not look at."""
-MOST_TOLD = 200
+MOST_TOLD = 1000
 """Of what was told in passing, how much can be read again."""
 
 
@@ -142,9 +136,9 @@ class RlmasterApp(App[None]):
         for number in (signal.SIGHUP, signal.SIGTERM):  # so that nothing is lost by those either
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
         await self.passphrases.open()
-        self._follow_other_computers()
-        self._ask_hosts()
-        self._look_out()
+        self.ask_hosts()
+        for listen in (follow_other_computers, look_out):
+            self.run_worker(partial(listen, self), thread=True)
         if self._config_problem:
             self.notify(self._config_problem, title="config.toml", severity="warning")
 
@@ -154,50 +148,18 @@ class RlmasterApp(App[None]):
             self._actor.finish()
         self.passphrases.close()
 
-    @work(thread=True)
-    def _follow_other_computers(self) -> None:
-        from tui.notices import HostLookout
-
-        lookout = HostLookout(self.project.runs)
-
-        def take(told: JsonObject) -> None:
-            if notice := lookout.hear(told):
-                self._tell(notice)
-            self.call_from_thread(self._take_news)
-
-        feed(self.command, ["watch", "--json"], cancelled_event(), take)
-
     @on(AskHosts)
-    @work(thread=True, exclusive=True, group="hosts")
-    def _ask_hosts(self) -> None:
-        """Hear again and again how busy the computers are."""
-
-        def take(told: JsonObject) -> None:
-            self.post_message(HostsRead(parse_hosts(told)))
-
-        arguments = ["hosts", "--live", str(HOSTS_EVERY_S), "--json"]
-        feed(self.command, arguments, cancelled_event(), take)
+    def ask_hosts(self) -> None:
+        """Hear how busy the computers are: now, and then again and again."""
+        self.run_worker(partial(ask_hosts, self), thread=True, exclusive=True, group="hosts")
 
     @on(HostsRead)
     def take_hosts(self, message: HostsRead) -> None:
         """Let whoever shows computers show them as they are now."""
         self.hosts = message.hosts
 
-    @work(thread=True)
-    def _look_out(self) -> None:
-        """Tell what happens in runs, whichever screen one looks at."""
-        from tui.notices import RunLookout, gathered
-
-        lookout, cancelled = RunLookout(self.project.runs), cancelled_event()
-        while not cancelled.wait(LOOK_OUT_S):
-            with suppress(OSError, ValueError, sqlite3.Error):  # what cannot be read is read later
-                for notice in gathered(lookout.look()):
-                    self._tell(notice)
-
-    def _tell(self, notice: "Notice") -> None:
-        self.notify(notice.body, title=notice.title, severity=notice.severity)
-
-    def _take_news(self) -> None:
+    def take_news(self) -> None:
+        """Know that something has changed in a run of another computer."""
         self.news += 1
 
     def watch_news(self) -> None:
@@ -289,6 +251,18 @@ class RlmasterApp(App[None]):
         message, title = printable(message), one_line(title)
         self.told.append(Told(self.clock(), title, message, severity))
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def tell(self, notices: "Sequence[Notice]") -> None:
+        """Tell what happened, from any thread; what is only counted can be read one by one."""
+        from tui.notices import gathered
+
+        shown = gathered(notices)
+        for notice in notices:
+            if notice not in shown:
+                now = self.clock()
+                self.told.append(Told(now, notice.title, notice.body, notice.severity))
+        for notice in shown:
+            self.notify(notice.body, title=notice.title, severity=notice.severity)
 
     def action_show_notices(self) -> None:
         """List what was told in passing."""

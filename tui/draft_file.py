@@ -8,13 +8,13 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rlmaster.durable_files import read_json, write_json
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
 from tui.draft import Draft
+from tui.settings import state_folder
 
 
 class DraftFile:
@@ -29,7 +29,7 @@ class DraftFile:
         """
         place = hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16]
         name = f"again-{run.id}" if run else "new"
-        self._path = _state_folder() / "drafts" / place / f"{name}.json"
+        self._path = state_folder() / "drafts" / place / f"{name}.json"
         self._writing = threading.Lock()
 
     def read(self) -> Draft | None:
@@ -49,10 +49,3 @@ class DraftFile:
         """Forget the draft."""
         with self._writing, suppress(OSError):
             self._path.unlink(missing_ok=True)
-
-
-def _state_folder() -> Path:
-    base = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not base.is_absolute():  # the XDG specification has relative paths passed over
-        base = Path.home() / ".local" / "state"
-    return base / "rlmaster"

@@ -48,10 +48,11 @@ class LineEdit:
         self.text = self.text[: self.cursor] + added + self.text[self.cursor :]
         self.cursor += len(added)
 
-    def window(self, width: int) -> tuple[str, int]:
-        """Return what is seen of the text in so many characters, and where the cursor is in it."""
+    def window(self, width: int) -> tuple[str, str, str]:
+        """Return what is seen in so many characters: before, under and behind the cursor."""
         start = max(0, self.cursor - max(width - 1, 0))
-        return self.text[start : start + width].ljust(width), self.cursor - start
+        seen, cursor = self.text[start : start + width].ljust(width), self.cursor - start
+        return seen[:cursor], seen[cursor : cursor + 1] or " ", seen[cursor + 1 :]
 
     def _left(self) -> None:
         self.cursor = max(0, self.cursor - 1)

@@ -24,7 +24,7 @@ from textual.content import Content
 
 from tui import askpass
 from tui.plain_text import one_line
-from tui.settings import settings_path
+from tui.settings import state_folder
 
 if TYPE_CHECKING:
     from tui.screens.dialogs import LineScreen
@@ -149,4 +149,4 @@ def _private_folder() -> Path:
     A name in `/tmp` could be taken by somebody else, whose program commands would then run.
     """
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    return runtime / "rlmaster" if runtime.is_absolute() else settings_path().parent
+    return runtime / "rlmaster" if runtime.is_absolute() else state_folder()

@@ -46,8 +46,9 @@ class DetailsReader:
         self._looks += 1
         if stamp == self._stamp and self._looks % LOOKS_BETWEEN_RELATIVES:
             return None
+        details = read_details(self._folder)
         self._stamp = stamp
-        return read_details(self._folder)
+        return details
 
     def _files(self) -> list[Path]:
         run = self._folder

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from rlmaster.durable_files import signature
 from rlmaster.events import Event, read_events
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index.row import DAMAGE
@@ -20,6 +21,7 @@ from tui.run_details import DetailsReader, RunDetails
 from tui.run_overview import RunOverview, read_overview
 
 Answer = TypeVar("Answer")
+Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class RunNews:
     """All pictures, oldest first, if there are others than before."""
     preview: Preview | None = None
     """The newest picture, if it is another one."""
+    preview_problem: str = ""
+    """Why that one cannot be shown, in one sentence."""
 
 
 class RunReader:
@@ -56,7 +60,7 @@ class RunReader:
         self._curves = CurveReader(folder)
         self._other_curves: CurveReader | None = None
         self._preview_files: list[Path] = []
-        self._preview_file: Path | None = None
+        self._seen_preview: tuple[Path, Signature | None] | None = None
 
     def lay_over(self, other: RunFolder | None) -> None:
         """Read the scalars of another run too, from the next look on; None ends that."""
@@ -67,12 +71,15 @@ class RunReader:
         news, other = self.read_texts(), self._other_curves
         if news.overview is None:
             return news
+        preview_files = _unless_unreadable(self._new_preview_files, None)
+        preview, problem = self._new_preview()
         return replace(
             news,
             curves=_unless_unreadable(self._curves.read, None),
             other_curves=_unless_unreadable(other.read, None) if other else None,
-            preview_files=_unless_unreadable(self._new_preview_files, None),
-            preview=_unless_unreadable(self._new_preview, None),
+            preview_files=preview_files,
+            preview=preview,
+            preview_problem=problem,
         )
 
     def read_texts(self) -> RunNews:
@@ -100,18 +107,24 @@ class RunReader:
         self._preview_files = files
         return files
 
-    def _new_preview(self) -> Preview | None:
-        files = self._preview_files
-        if not files or files[-1] == self._preview_file:
-            return None
-        preview = read_preview(files[-1])
-        self._preview_file = files[-1]
-        return preview
+    def _new_preview(self) -> tuple[Preview | None, str]:
+        """Return the newest picture, or what hinders that, once for each state of its file."""
+        if not self._preview_files:
+            return None, ""
+        newest = self._preview_files[-1]
+        seen = newest, signature(newest)
+        if seen == self._seen_preview:
+            return None, ""
+        self._seen_preview = seen
+        try:
+            return read_preview(newest), ""
+        except UnreadablePreviewError as error:
+            return None, str(error)
 
 
 def _unless_unreadable(read: Callable[[], Answer], otherwise: Answer) -> Answer:
     """Read what others write; what vanishes or makes no sense is looked at again next time."""
     try:
         return read()
-    except (*DAMAGE, KeyError, sqlite3.DatabaseError, UnreadablePreviewError):
+    except (*DAMAGE, KeyError, sqlite3.DatabaseError):
         return otherwise

@@ -61,11 +61,16 @@ class Settings:
 
 
 def settings_path() -> Path:
-    """Return where the app remembers: `rlmaster/app.json` under XDG_STATE_HOME."""
+    """Return the file in which the app remembers."""
+    return state_folder() / "app.json"
+
+
+def state_folder() -> Path:
+    """Return where the app keeps what is a person's and no project's, under XDG_STATE_HOME."""
     base = Path(os.environ.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():  # the XDG specification has relative paths passed over
         base = Path(os.path.expanduser("~")) / ".local" / "state"  # noqa: PTH111  never raises
-    return base / "rlmaster" / "app.json"
+    return base / "rlmaster"
 
 
 def read_app_config() -> tuple[AppConfig, str]:

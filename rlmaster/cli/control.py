@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -187,7 +187,9 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     reason = read_rationale(rationale, rationale_file)
     grid = describe_grid(Source(parent.config_file, "", parent.code_paths()), overrides or ())
     runs = grid_part(grid, begin_at, follow=follow)
-    checkpoints = [_start_of_branch(parent, description, start) for description in runs]
+    starts = [_start_of_branch(parent, description, start) for description in runs]
+    for sentence in dict.fromkeys(start.sentence for start in starts if start.sentence):
+        say(sentence)
     if reason is None:
         reason = ask_rationale(runs[0]) if may_ask else missing_rationale()
     placing = decide_placing(project, host, runs, yes=yes, may_ask=may_ask)
@@ -200,7 +202,7 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
             description,
             rationale=reason,
             host=choice,
-            checkpoint=checkpoints[runs.index(description)],
+            checkpoint=starts[runs.index(description)].checkpoint,
             snapshot=code,
             say=say,
             ask=asking_person(),
@@ -210,19 +212,27 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     raise typer.Exit(go_on_with(made, len(grid), follow=follow, as_json=as_json))
 
 
+class _Start(NamedTuple):
+    """Where a branch begins."""
+
+    checkpoint: Path | None
+    """The parent's checkpoint that it goes on from; None where it begins anew."""
+    sentence: str
+    """What the person is told of it."""
+
+
 def _start_of_branch(
     parent: "RunFolder", description: "ScriptDescription", start: str | None
-) -> Path | None:
-    """Return the parent's checkpoint that a branch goes on from, or None to begin anew."""
+) -> _Start:
+    """Decide where a branch begins."""
     from rlmaster.lifecycle import look_after
     from rlmaster.run_status import FINAL_STATES
 
     changed_fields = _changed_fields(parent.config(), description.experiment)
     changed = {name.partition(".")[0] for name in changed_fields}
     if start == "scratch" or (start is None and changed & set(KEPT_BY_DEFAULT)):
-        if start is None:
-            say(f"it begins anew, since {', '.join(sorted(changed))} is changed")
-        return None
+        why = f"it begins anew, since {', '.join(sorted(changed))} is changed"
+        return _Start(None, "" if start else why)
     if kept := sorted(changed & set(KEPT_WHEN_GOING_ON)):
         raise UsageError(
             f"a run that goes on from {parent.short_id} cannot change {', '.join(kept)}; "
@@ -251,10 +261,9 @@ def _start_of_branch(
             "with --from scratch"
         )
     if checkpoint is None:
-        say(f"it begins anew, since run {parent.short_id} has kept no whole checkpoint")
-    else:
-        say(f"it goes on from {checkpoint.name} of run {parent.short_id}")
-    return checkpoint
+        why = f"it begins anew, since run {parent.short_id} has kept no whole checkpoint"
+        return _Start(None, why)
+    return _Start(checkpoint, f"it goes on from {checkpoint.name} of run {parent.short_id}")
 
 
 def _find_checkpoint(parent: "RunFolder", which: str) -> tuple[Path | None, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlmaster.cli.arguments import JsonOption, complete_experiment, complete_run, find_run_folder
-from rlmaster.cli.launch import SetOption
+from rlmaster.cli.launch import NameOption, SetOption
 from rlmaster.cli.terminal import answer, answer_json, say
 from rlmaster.errors import UsageError
 
@@ -37,12 +37,7 @@ def experiments_command(
         ),
     ] = None,
     overrides: SetOption = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--experiment", metavar="NAME", help="Which one, where the script has several."
-        ),
-    ] = None,
+    name: NameOption = None,
     run: Annotated[
         str | None,
         typer.Option(

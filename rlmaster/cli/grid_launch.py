@@ -8,6 +8,7 @@ import typer
 
 from rlmaster.cli.terminal import INTERRUPTED, answer_json, ask, say
 from rlmaster.errors import HostError, InventoryError, RlmasterError, UsageError
+from rlmaster.grid import progress_line
 
 if TYPE_CHECKING:
     from rlmaster.experiment import Requirements
@@ -149,7 +150,7 @@ def launch_each(
         for number, description in enumerate(runs, start=of - len(runs) + 1):
             choice = placing.choose(description)
             if of > 1:
-                say(f"launching {number} of {of} on {choice.host.name}")
+                say(progress_line(number, of, choice.host.name))
             made.append(launch_one(description, choice))
             placing.count(choice)
     except KeyboardInterrupt:

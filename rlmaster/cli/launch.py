@@ -42,6 +42,10 @@ SetOption = Annotated[
         help="Change a field, such as training.updates=500; seed=1,2,3 makes three runs.",
     ),
 ]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--experiment", metavar="NAME", help="Which one, where the script has several."),
+]
 RationaleOption = Annotated[
     str | None, typer.Option(help="Why this run is made, in a few words.", metavar="TEXT")
 ]
@@ -67,12 +71,7 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
         ),
     ],
     overrides: SetOption = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--experiment", metavar="NAME", help="Which one, where the script has several."
-        ),
-    ] = None,
+    name: NameOption = None,
     rationale: RationaleOption = None,
     rationale_file: RationaleFileOption = None,
     host: HostOption = None,

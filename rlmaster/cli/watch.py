@@ -93,7 +93,7 @@ def _watch_in_sight(project: "Project", *, as_json: bool) -> None:
     from rlmaster.fleet.watch import sole_watch
 
     with (
-        _looking_after(project.runs),
+        _repeated(lambda: _look_after(project.runs), LOOK_AFTER_S),
         open_screen(project.runs, as_json=as_json) as screen,
     ):
         is_said = False
@@ -108,30 +108,15 @@ def _watch_in_sight(project: "Project", *, as_json: bool) -> None:
             screen.show_for(WAKE_S)
 
 
-@contextmanager
-def _looking_after(runs: Path) -> Generator[None]:
+def _look_after(runs: Path) -> None:
     """See to it that a run of this computer that nobody works on any more is not said to run."""
-    is_over = threading.Event()
+    from rlmaster.cli.runs import mark_what_is_lost
+    from rlmaster.run_index import RunIndex
 
-    def look_after_all() -> None:
-        from rlmaster.cli.runs import mark_what_is_lost
-        from rlmaster.run_index import RunIndex
-
-        while True:
-            # What could not be read, or told to a queue, is tried again a moment later.
-            with suppress(RlmasterError, OSError, ValueError), RunIndex(runs) as index:
-                index.sync()
-                mark_what_is_lost(index)
-            if is_over.wait(LOOK_AFTER_S):
-                return
-
-    thread = threading.Thread(target=look_after_all, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join(LEAVE_S)
+    # What could not be read, or told to a queue, is tried again a moment later.
+    with suppress(RlmasterError, OSError, ValueError), RunIndex(runs) as index:
+        index.sync()
+        mark_what_is_lost(index)
 
 
 @contextmanager
@@ -214,16 +199,26 @@ def _awake(runs: Path) -> Generator[None]:
     from rlmaster.errors import HostError
     from rlmaster.fleet.owed import wake_watcher
 
+    def wake() -> None:
+        with suppress(HostError):  # tried again a moment later
+            wake_watcher(runs)
+
+    with _repeated(wake, WAKE_S):
+        yield
+
+
+@contextmanager
+def _repeated(action: Callable[[], None], pause_s: float) -> Generator[None]:
+    """Do something in a thread, at once and again and again, until the context is left."""
     is_over = threading.Event()
 
-    def keep_awake() -> None:
+    def go_on() -> None:
         while True:
-            with suppress(HostError):  # tried again a moment later
-                wake_watcher(runs)
-            if is_over.wait(WAKE_S):
+            action()
+            if is_over.wait(pause_s):
                 return
 
-    thread = threading.Thread(target=keep_awake, daemon=True)
+    thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
     try:
         yield

@@ -58,11 +58,11 @@ def test_a_grid_is_launched_run_by_run_with_one_snapshot(rlmaster):
 def test_a_branch_makes_a_grid_as_well(rlmaster, finished_run):
     run = str(finished_run.folder.path)
     rlmaster.environment["RLMASTER_PROJECT"] = str(rlmaster.project)
-    given = ["--from", "scratch", "--set", "seed=11,12", *GIVEN, "--json"]
-    done = rlmaster("branch", run, *given)
+    done = rlmaster("branch", run, "--set", "seed=11,12", *GIVEN, "--json")
 
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["runs"]) == 2
+    assert done.stderr.count("it begins anew, since seed is changed") == 1
 
 
 # ------------------------------------------------------------------------------------ in pieces

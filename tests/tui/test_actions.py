@@ -13,7 +13,9 @@ from rlmaster.hosts.reachability import note_unreachable
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import State, Status
 from rlmaster.trash import trashed_runs
-from tui.acts.stops import StopBanner
+from tui.actions import read_run
+from tui.acts.stage import Stage
+from tui.acts.stops import PendingStops, StopBanner
 from tui.messages import ChooseAction, CompareRuns, RunAgain
 from tui.screens.action_menu import ActionMenu
 from tui.screens.dialogs import CommandScreen, ConfirmScreen, TextScreen
@@ -178,6 +180,25 @@ def test_quitting_carries_out_a_stop_at_once(empty_project, make_run, fake_comma
     drive(bare_app(empty_project, command=fake_command.line), scenario)
     [call] = wait_for(lambda: fake_command.asked("stop"))
     assert set(call["arguments"][1:3]) == {str(run.path) for run in runs}
+
+
+def test_a_stop_whose_time_comes_as_the_app_ends_is_not_lost(
+    empty_project, make_run, fake_command, monkeypatch
+):
+    monkeypatch.setattr(tui.acts.stops, "UNDO_S", 0.0)
+    run = running(make_run())
+
+    async def scenario(pilot):
+        found = read_run(run.path)
+        assert found is not None
+        PendingStops(Stage(pilot.app, empty_project, pilot.app.command, pilot.app.settings)).add(
+            [found]
+        )
+        pilot.app.exit()
+
+    drive(bare_app(empty_project, command=fake_command.line), scenario)
+    [call] = wait_for(lambda: fake_command.asked("stop"))
+    assert call["arguments"][1] == str(run.path)
 
 
 def test_the_banner_goes_with_whoever_changes_screens(empty_project, make_run, fake_command):

@@ -1,5 +1,7 @@
+import asyncio
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tui.app import RlmasterApp
 from tui.commands import CommandLine
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
+from tui.threads import in_thread
 
 
 def app_of(project, fake_command=None):
@@ -29,6 +32,22 @@ def test_help_lists_the_keys_of_the_screen_below(empty_project, make_run):
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
 
     drive(app_of(empty_project), scenario, size=(60, 20))
+
+
+def test_however_much_waits_something_else_goes_on(empty_project):
+    everybody, over = threading.Barrier(31), threading.Event()
+
+    def wait(cancelled):
+        everybody.wait(20)
+        over.wait(20)
+
+    async def scenario(pilot):
+        waiting = [asyncio.create_task(in_thread(wait)) for _ in range(30)]
+        await in_thread(lambda cancelled: everybody.wait(20))
+        over.set()
+        await asyncio.gather(*waiting)
+
+    drive(app_of(empty_project), scenario)
 
 
 def test_only_the_screen_one_sees_looks_at_files(empty_project, make_run):

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+import tui
 from tui.commands import CommandCancelledError, CommandError, CommandLine
+from tui.detached import Deed
 
 NEVER = threading.Event()
+TELL_PATH = """
+import json, os
+print(json.dumps({"path": os.environ["PYTHONPATH"].split(os.pathsep)[0]}))
+"""
 
 
 def is_alive(process: int) -> bool:
@@ -56,6 +62,20 @@ def test_an_answer_that_is_no_object_is_refused(fake_command, answer):
 def test_a_command_that_cannot_be_started_is_told():
     with pytest.raises(CommandError, match="/no/such/program cannot be started"):
         CommandLine(Path("/"), ("/no/such/program",)).run(["hosts"], NEVER, 20)
+
+
+def test_no_file_of_the_project_is_taken_for_a_module(empty_project, monkeypatch):
+    for name in ("rlmaster.py", "typer.py", "json.py"):
+        (empty_project.root / name).write_text("raise SystemExit('a file of the project')")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command = CommandLine(empty_project.root)
+    assert command.run(["runs", "--json"], NEVER, 60)["runs"] == []
+    assert Deed(command, ["runs", "--json"]).answer(NEVER, 60)["runs"] == []
+
+
+def test_commands_are_of_the_same_code_as_the_app(empty_project):
+    told = CommandLine(empty_project.root, (sys.executable, "-c", TELL_PATH)).run(["x"], NEVER, 60)
+    assert told == {"path": str(Path(tui.__file__).parents[1])}
 
 
 def test_the_deadline_ends_the_command_and_all_it_started(fake_command):

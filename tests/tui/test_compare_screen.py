@@ -2,9 +2,9 @@
 
 import re
 import shutil
+from datetime import UTC, datetime
 
 import pytest
-from conftest import NOW
 from driving import drive, screen_text, wait_for_text, wait_until
 from made_runs import CONFIG, complete, make_run, set_state
 from rich.cells import cell_len
@@ -23,6 +23,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.widgets.difference_table import DifferenceTable
 
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 BRAILLE = re.compile("[\u2801-\u28ff]")
 HOSTILE = "[bold]x[/] \x1b[2J 日本語 \u202ecba"
 
@@ -67,10 +68,10 @@ def test_results_and_differences_are_shown_and_follow_a_run_that_goes_on(app, ru
     async def scenario(pilot):
         await open_comparison(pilot, runs)
         await wait_for_text(pilot, "mean 5 of 3 seeds  95 % -3.96 to 14.0")
+        await wait_for_text(pilot, "embedder.latent_dim")
         text = screen_text(pilot.app)
         assert "Held-out error, lower is better" in text
         assert f"c {runs[2].short_id}  seed 3   9" in text
-        assert "embedder.latent_dim" in text
         assert "fields are the same in all runs" in text
         assert "▲" not in text, "one experiment alone has no best"
         await wait_for_text(pilot, "running 25 %")
@@ -194,3 +195,17 @@ def test_the_interval_is_drawn_on_an_axis_that_all_share(empty_project):
     assert drawn[1].index("●") > drawn[0].rindex("┤")
     assert lines[-1].split()[0] == "0.500"
     assert isinstance(results(compare(rows), 10), Content)
+
+
+def test_a_column_grows_with_what_it_says(app, runs):
+    async def scenario(pilot):
+        await open_comparison(pilot, runs)
+        await pilot.press("3", "right")
+        table = pilot.app.screen.query_one(DifferenceTable)
+        await wait_until(pilot, lambda: table.cursor_column == 2)
+        complete(runs[0], -1.5e300)
+        shown = re.compile(r"\(result\).* -1\.50e\+300 ")
+        await wait_until(pilot, lambda: shown.search(screen_text(pilot.app)))
+        assert table.cursor_column == 2
+
+    drive(app, scenario, size=(160, 50))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.curves import CURVE_BINS, Curve, bounded, thinned, within
-from tui.widgets.axes import Plain, PowersOfTen
+from tui.widgets.axes import LONGEST_BESIDE, Plain, PowersOfTen, Steps
 
 STEPS = numpy.array([0.0, 10.0, 20.0, 30.0])
 RISING = Curve(STEPS, STEPS / 10)
@@ -71,6 +71,17 @@ def test_ticks_are_labelled_as_people_write_them(low, high, labels):
     assert [label for label in found if label in labels] == labels
 
 
+def test_large_numbers_are_shortened_rather_than_cut():
+    assert Plain(9).get_ticks_and_labels(0, 2e6)[1][-1] == "2e+06"
+    assert Steps(9).get_ticks_and_labels(0, 2e6)[1][-1] == "2,000,000"
+    assert PowersOfTen(9).get_ticks_and_labels(-100.2, -99.9)[1] == ["6.3e-101", "1.3e-100"]
+
+
+def test_no_step_is_named_so_near_the_end_that_it_would_be_cut():
+    assert Steps(6).get_ticks_and_labels(0, 4000)[1][-1] == "4,000", "the last one ends there"
+    assert Steps(6).get_ticks_and_labels(0, 4100)[1][-1] == "3,000"
+
+
 def test_a_logarithmic_axis_names_the_numbers():
     assert PowersOfTen(9).get_ticks_and_labels(-3, 0)[1][0] == "0.001"
     assert PowersOfTen(9).get_ticks_and_labels(0.1, 0.2)[1] == ["1.26", "1.58"]
@@ -87,3 +98,4 @@ def test_every_axis_has_labels(low, width):
     if low + width > low and (width > 1e-9 * abs(low)):
         ticks, labels = Plain(9).get_ticks_and_labels(low, low + width)
         assert len(ticks) == len(labels) > 0
+        assert max(map(len, labels)) <= LONGEST_BESIDE, "a label that is cut is another number"

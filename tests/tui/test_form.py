@@ -1,3 +1,5 @@
+from itertools import groupby
+
 import pytest
 
 from rlmaster.errors import SpecificationError
@@ -36,11 +38,17 @@ def test_nothing_is_called_wrong_that_the_command_would_take(name):
         ("environment.protocol", "nature", "one of machado2018, classic, atari_100k"),
         ("requires.gpu", "perhaps", "true or false"),
         ("tags", "a,b", 'a list such as ["one", "two"]'),
-        ("name", "a/b", "text that matches"),
+        ("name", "a/b", "1 to 64 letters, digits"),
     ],
 )
 def test_what_is_wrong_is_said_at_once(name, text, part):
     assert part in problem_of(FIELDS[name], text)
+
+
+def test_each_part_has_one_heading():
+    headings = [group for group, _ in groupby(FIELDS.values(), key=lambda field: field.group)]
+    assert headings[0] == "run"
+    assert len(headings) == len(set(headings))
 
 
 def form_with(**changes):
@@ -115,4 +123,4 @@ def test_a_line_takes_only_what_shows_and_leaves_other_keys():
     line.insert("\x1b[31mred\nmore")
     assert line.text == "red"
     assert not line.press("f5", None)
-    assert line.window(3) == ("ed ", 2)
+    assert line.window(3) == ("ed", " ", "")

@@ -1,9 +1,8 @@
 """The page of all computers: what is shown, asked and done; and the strip that leads to it."""
 
 import pytest
-from conftest import NOW
 from driving import drive, screen_text, wait_for_text, wait_until
-from test_host_view import BUSY, LOCAL, PROBE, SILENT
+from test_host_view import BUSY, LOCAL, NOW, PROBE, SILENT
 
 from rlmaster.durable_files import write_json
 from rlmaster.run_folder import Progress

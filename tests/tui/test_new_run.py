@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -52,6 +53,19 @@ async def go_to_summary(pilot):
     await wait_for_text(pilot, "nobody is here")
     await pilot.press("enter")
     await wait_for_text(pilot, "1 run")
+
+
+async def launch_grid(pilot, seeds):
+    await go_to_settings(pilot)
+    await go_to_field(pilot, "seed")
+    await pilot.press(*seeds, "enter", "ctrl+n")
+    await wait_for_text(pilot, "Why this run?")
+    await type_text(pilot, WHY)
+    await pilot.press("ctrl+n")
+    await wait_for_text(pilot, "nobody is here")
+    await pilot.press("enter")
+    await wait_for_text(pilot, "runs, one for each combination")
+    await pilot.press("enter")
 
 
 async def go_to_field(pilot, name):
@@ -177,6 +191,31 @@ def test_keys_that_come_all_at_once_are_typed_in_order(empty_project, fake_comma
             settings.post_message(_key(key))
         await wait_for_text(pilot, "2 changed")
         assert settings._form.changes == {"training.updates": "750", "training.rate": "1"}
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
+def test_words_that_come_all_at_once_are_searched_for_in_whole(empty_project, fake_command):
+    async def scenario(pilot):
+        await go_to_settings(pilot)
+        settings = pilot.app.screen.query_one(SettingsList)
+        for key in ("slash", *"rate", "enter", "7", "enter"):
+            settings.post_message(_key(key))
+        await wait_for_text(pilot, "1 changed")
+        await wait_for_text(pilot, "/ rate")
+        assert settings._form.changes == {"training.rate": "7"}
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
+def test_a_search_does_not_hide_what_is_wrong(empty_project, fake_command):
+    async def scenario(pilot):
+        await go_to_settings(pilot)
+        await go_to_field(pilot, "training.updates")
+        await pilot.press("0", "enter", "/", *"rate", "enter", "ctrl+n")
+        await wait_for_text(pilot, "training.updates: '0' is not allowed")
+        settings = pilot.app.screen.query_one(SettingsList)
+        assert settings.field.name == "training.updates"
 
     drive(app_of(empty_project, fake_command), scenario)
 
@@ -410,6 +449,40 @@ def test_a_damaged_draft_is_done_without(empty_project, content):
     assert file.read() is None
 
 
+def test_a_draft_of_no_experiment_begins_with_one(empty_project, fake_command):
+    DraftFile(empty_project).write(Draft(rationale="why", step=4).to_data())
+
+    async def scenario(pilot):
+        await open_new_run(pilot)
+        await wait_for_text(pilot, "Can it draw the ball?")
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
+def test_who_has_no_runs_can_leave_and_come_back(empty_project, fake_command):
+    async def scenario(pilot):
+        for _ in range(2):
+            await open_new_run(pilot)
+            await wait_for_text(pilot, "Can it draw the ball?")
+            await pilot.press("escape")
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
+def test_a_full_disk_does_not_end_the_app(empty_project, fake_command, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario(pilot):
+        await go_to_summary(pilot)
+        monkeypatch.setattr("tui.steps.launch_step.NamedTemporaryFile", refuse)
+        await pilot.press("enter")
+        await wait_for_text(pilot, "cannot be written to a temporary file")
+        await wait_for_text(pilot, "Nothing is lost")
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
 def test_changes_are_kept_only_for_the_script_that_they_were_made_to(empty_project, fake_command):
     async def scenario(pilot):
         await go_to_settings(pilot)
@@ -453,16 +526,7 @@ def test_of_a_grid_that_fails_half_way_only_the_rest_is_launched_again(
     fake_command.plan("launch", messages=["the link broke"], answer=answer, exit_code=3)
 
     async def scenario(pilot):
-        await go_to_settings(pilot)
-        await go_to_field(pilot, "seed")
-        await pilot.press(*"1,2", "enter", "ctrl+n")
-        await wait_for_text(pilot, "Why this run?")
-        await type_text(pilot, WHY)
-        await pilot.press("ctrl+n")
-        await wait_for_text(pilot, "nobody is here")
-        await pilot.press("enter")
-        await wait_for_text(pilot, "2 runs, one for each combination")
-        await pilot.press("enter")
+        await launch_grid(pilot, "1,2")
         await wait_for_text(pilot, "press enter to launch the rest")
         answer = {"runs": [{"run_folder": str(second.path)}]}
         fake_command.plan("launch", answer=answer)
@@ -473,6 +537,25 @@ def test_of_a_grid_that_fails_half_way_only_the_rest_is_launched_again(
     again = fake_command.asked("launch")[-1]["arguments"]
     assert again[2:4] == ["--set", "seed=1,2"]
     assert again[-2:] == ["--begin-at", "2"]
+
+
+def test_of_a_grid_that_is_cancelled_half_way_only_the_rest_is_launched(
+    empty_project, fake_command, make_run
+):
+    said = ["launching 1 of 3 on local", "launching 2 of 3 on local", "copying the code"]
+    fake_command.plan("launch", messages=said, hang=True)
+
+    async def scenario(pilot):
+        await launch_grid(pilot, "1,2,3")
+        await wait_for_text(pilot, "copying the code")
+        await pilot.press("ctrl+x")
+        await wait_for_text(pilot, "Cancelled with 1 run launched. Number 2 was under way")
+        fake_command.plan("launch", answer={"run_folder": str(make_run().path)})
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, RunScreen))
+
+    drive(app_of(empty_project, fake_command), scenario)
+    assert fake_command.asked("launch")[-1]["arguments"][-2:] == ["--begin-at", "2"]
 
 
 def test_a_launch_under_way_is_cancelled_only_on_purpose(empty_project, fake_command):

@@ -6,7 +6,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from rlmaster.events import append_event, event
-from tui.log_tail import LOG_TAIL_BYTES, LogTail
+from tui.log_tail import LOG_TAIL_BYTES, PASSED_OVER, LogTail
 from tui.previews import MOST_PIXELS, UnreadablePreviewError, read_preview
 from tui.run_overview import read_overview
 from tui.run_reader import RunReader
@@ -26,16 +26,27 @@ def test_a_log_is_followed_line_by_line(tmp_path):
     assert tail.new_lines() == []
     log.write_bytes(b"one\ntwo\nhal")
     assert tail.new_lines() == ["one", "two"]
-    assert tail.new_lines() == []
     with log.open("ab") as file:
         file.write(b"f\nnot \xff utf-8\n")
     assert tail.new_lines() == ["half", "not � utf-8"]
+    assert tail.new_lines() == []
+
+
+def test_a_last_line_without_an_end_is_shown_once_nothing_more_is_written(tmp_path):
+    log = tmp_path / "log.txt"
+    tail = LogTail(log)
+    log.write_bytes(b"one\n\r10 %\r20 %")
+    assert [tail.new_lines() for _ in range(3)] == [["one"], ["20 %"], []]
+    with log.open("ab") as file:
+        file.write(b"\r30 %\nAborted")
+    assert [tail.new_lines() for _ in range(3)] == [["30 %"], ["Aborted"], []]
 
 
 def test_of_a_long_log_the_end_is_read(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("".join(f"line {number}\n" for number in range(100_000)))
-    lines = LogTail(log).new_lines()
+    passed_over, *lines = LogTail(log).new_lines()
+    assert passed_over == PASSED_OVER
     assert lines[-1] == "line 99999"
     assert sum(map(len, lines)) < LOG_TAIL_BYTES
     assert all(line.startswith("line ") for line in lines), "a line that was cut is left out"
@@ -124,12 +135,13 @@ def test_another_runs_curves_are_read_as_long_as_it_is_laid_over(make_run, finis
     assert reader.read().other_curves is None
 
 
-def test_a_broken_picture_is_looked_at_again(make_run):
+def test_a_broken_picture_is_told_of_and_looked_at_again_once_it_changes(make_run):
     folder = make_run()
     reader = RunReader(folder)
     newest = folder.previews / "step-000000002.png"
     newest.write_bytes(b"not a picture")
-    assert reader.read().preview is None
+    assert "step-000000002.png is" in reader.read().preview_problem
+    assert reader.read().preview_problem == "", "it has not changed since"
     save_preview(newest, "[]")
     assert reader.read().preview is not None
 

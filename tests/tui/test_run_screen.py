@@ -1,7 +1,9 @@
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from driving import drive, screen_text, wait_for_text, wait_until
@@ -56,6 +58,12 @@ def placed_at(folder, host):
         python="python3",
         threads=1,
     )
+
+
+def copied(folder, tmp_path, name="a-aaaaaa"):
+    """Copy a run, so that something can be done to its files."""
+    copy = tmp_path / "project/runs/pong" / name
+    return RunFolder(Path(shutil.copytree(folder.path, copy)))
 
 
 # ------------------------------------------------------------------------------- the whole screen
@@ -224,12 +232,7 @@ def test_several_scalars_can_be_chosen(finished_run):
 
 
 def test_another_run_is_laid_over_and_taken_away(finished_run, tmp_path):
-    folders = [
-        RunFolder(tmp_path / "project/runs/pong" / name) for name in ("a-aaaaaa", "b-bbbbbb")
-    ]
-    for folder in folders:
-        folder.path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", finished_run.folder.path, folder.path], check=True)
+    folders = [copied(finished_run.folder, tmp_path, name) for name in ("a-aaaaaa", "b-bbbbbb")]
     with RunIndex(folders[0].path.parent.parent) as index:
         index.sync()
 
@@ -277,8 +280,29 @@ def test_a_preview_that_is_none_is_a_sentence(make_run):
         (folder.previews / f"step-00000000{step}.png").write_bytes(b"\x89PNG junk" * 9)
 
     async def scenario(pilot):
-        await pilot.press("3", "left")
+        await pilot.press("3")
+        await wait_for_text(pilot, "step-000000002.png is")
+        await pilot.press("left")
         await wait_for_text(pilot, "step-000000001.png is")
+
+    drive_run(folder, scenario)
+
+
+def test_previews_may_go_while_one_looks_at_them(finished_run, tmp_path):
+    folder = copied(finished_run.folder, tmp_path)
+    files = folder.preview_files()
+
+    async def scenario(pilot):
+        await pilot.press("3")
+        await wait_for_text(pilot, f"newest of {len(files)}")
+        await pilot.press("left")
+        await wait_for_text(pilot, f"{len(files) - 1} of {len(files)}")
+        for file in files[1:]:
+            file.unlink()
+        await wait_for_text(pilot, "newest of 1")
+        files[0].unlink()
+        await wait_for_text(pilot, "newest of 0")
+        await pilot.press("left")
 
     drive_run(folder, scenario)
 

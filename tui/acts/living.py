@@ -184,10 +184,7 @@ def what_goes(losses: Sequence[Loss]) -> Content:
     """Say what goes to the trash, and who will miss it."""
     total = sum(loss.size_bytes for loss in losses)
     counted = "This run goes" if len(losses) == 1 else f"These {len(losses)} runs go"
-    parts = [Content.assemble(f"{counted} to the trash, with ", (size(total), "bold"), ":")]
-    parts += [_loss_lines(loss) for loss in losses[:SHOWN_RUNS]]
-    if rest := losses[SHOWN_RUNS:]:
-        parts.append(Content(f"and {len(rest)} more"))
+    parts = [Content.assemble(f"{counted} to the trash, with ", (size(total), "bold"))]
     children = sorted({name for loss in losses for name in loss.built_on_by})
     if children:
         shown = ", ".join(children[:SHOWN_RUNS]) + (" …" if len(children) > SHOWN_RUNS else "")
@@ -195,6 +192,9 @@ def what_goes(losses: Sequence[Loss]) -> Content:
     if hosts := sorted({loss.run.host for loss in losses} - {""}):
         parts.append(Content(f"What is on {', '.join(hosts)} of it stays there."))
     parts.append(Content.styled("It can be brought back until `rlmaster gc`.", "$text-muted"))
+    parts += [_loss_lines(loss) for loss in losses[:SHOWN_RUNS]]
+    if rest := losses[SHOWN_RUNS:]:
+        parts.append(Content(f"  and {len(rest)} more"))
     return Content("\n").join(parts)
 
 

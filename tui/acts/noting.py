@@ -45,11 +45,17 @@ class Noting:
             self._stage.say("The conclusion is kept" if words.strip() else "It is taken back")
 
     async def _write_conclusion(self, run: RunAtHand, words: str) -> bool:
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-            file.write(words)
-            file.flush()
-            arguments = ["conclude", str(run.path), "--file", file.name, "--yes", "--json"]
-            return await self._stage.act(arguments) is not None
+        try:
+            with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+                file.write(words)
+                file.flush()
+                arguments = ["conclude", str(run.path), "--file", file.name, "--yes", "--json"]
+                return await self._stage.act(arguments) is not None
+        except OSError as error:
+            self._stage.complain(
+                f"The conclusion cannot be kept ({error.strerror}); make room first"
+            )
+            return False
 
     async def tag(self, runs: Sequence[RunAtHand]) -> None:
         """Have the tags of runs changed; of several, those that all of them have."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class PendingStops:
         now_s = time.monotonic()
         due = [path for path, (_, due_s) in self._due.items() if due_s <= now_s]
         if deed := self._ask(due):
-            self._stage.app.run_worker(self._tell_of(deed, len(due)))
+            self._stage.app.run_worker(partial(self._tell_of, deed, len(due)))
         if not self._due and self._timer is not None:
             self._timer.stop()
             self._timer = None

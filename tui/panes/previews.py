@@ -54,8 +54,15 @@ class PreviewsPane(Pane):
         """Keep the newest picture, unless another is being looked at."""
         if news.preview_files is not None:
             self._files = news.preview_files
-        if news.preview and self.is_following:
-            self._preview, self._problem = news.preview, ""
+            if self._place is not None and self._place >= len(self._files) - 1:
+                self._place = None  # those after it are gone, so it is the newest
+        if self.is_following and (news.preview or news.preview_problem):
+            self._keep(news.preview, news.preview_problem)
+
+    def _keep(self, preview: Preview | None, problem: str) -> None:
+        """Keep a picture, or else the one before and why there is no other."""
+        self._preview = preview or self._preview
+        self._problem = one_line(problem)
 
     def draw(self) -> None:
         """Show the picture and where it stands among all."""
@@ -101,8 +108,7 @@ class PreviewsPane(Pane):
     def show_preview(self, message: PreviewRead) -> None:
         """Show what was asked for, unless something else has been asked for since."""
         message.stop()
-        place = len(self._files) - 1 if self._place is None else self._place
-        if message.path == self._files[place]:
-            self._preview = message.preview or self._preview
-            self._problem = one_line(message.problem)
+        wanted = self._files[-1:] if self._place is None else self._files[self._place :][:1]
+        if wanted == [message.path]:
+            self._keep(message.preview, message.problem)
             self.draw()

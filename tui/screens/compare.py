@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, ScrollableContainer, Vertical
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Static
 
@@ -19,7 +19,7 @@ from rlmaster.project import Project
 from rlmaster.reports.comparison import Comparison
 from rlmaster.run_folder import RunFolder
 from tui.compare_reader import CompareReader, ComparisonRead, CurvesRead
-from tui.compare_text import results, title
+from tui.compare_text import title
 from tui.curves import Curve, Line
 from tui.messages import ChooseAction, OpenRun
 from tui.plain_text import one_line
@@ -27,6 +27,7 @@ from tui.screens.acting import ACTIONS_KEY
 from tui.screens.polling import PollingScreen
 from tui.screens.scalar_choice import ScalarChoiceScreen
 from tui.widgets.difference_table import DifferenceTable
+from tui.widgets.results_pane import ResultsPane
 
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot
@@ -72,8 +73,7 @@ class CompareScreen(PollingScreen):
         with Container(id="compare-panes"):
             with Vertical(id="curves", classes="compare-pane"):
                 yield Static("No scalars yet.", classes="placeholder")
-            with ScrollableContainer(id="results", classes="compare-pane"):
-                yield Static(id="result-lines")
+            yield ResultsPane(id="results", classes="compare-pane")
             with Vertical(id="differences", classes="compare-pane"):
                 yield Static(id="same")
                 yield DifferenceTable(id="difference-table")
@@ -99,7 +99,6 @@ class CompareScreen(PollingScreen):
         self.query_one("#compare-tabs", Static).update(_tabs(self._pane))
         for name in PANES:
             self.query_one(f"#{name}").set_class(name == self._pane, "-chosen")
-        self.call_after_refresh(self._show_results)  # which fill the width that they get
 
     def action_show_pane(self, name: str) -> None:
         """Bring a pane to the front, for the eyes and for the keys."""
@@ -120,15 +119,9 @@ class CompareScreen(PollingScreen):
         """Show how the runs stand now."""
         self._comparison = message.comparison
         self.query_one("#title", Static).update(title(message.comparison, message.gone))
-        self._show_results()
+        self.query_one(ResultsPane).show(message.comparison)
         self._show_differences(message.comparison)
         self._draw_curves()
-
-    def _show_results(self) -> None:
-        if self._comparison is not None:
-            width = self.query_one("#results").content_size.width
-            lines = results(self._comparison, width)
-            self.query_one("#result-lines", Static).update(lines)
 
     def _show_differences(self, comparison: Comparison) -> None:
         same = f"{comparison.same} fields are the same in all runs"

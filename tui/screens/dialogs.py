@@ -50,7 +50,7 @@ class ConfirmScreen(ModalScreen[bool]):
         """Lay out the question over its keys."""
         with Vertical(classes="dialog question") as dialog:
             dialog.border_title = Content(self._what + "?")  # type: ignore
-            with VerticalScroll(can_focus=False):
+            with VerticalScroll():
                 yield Static(self._question)
             yield Footer(show_command_palette=False, compact=True)
 

@@ -102,7 +102,8 @@ class NewRunScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin where one was, and keep from now on what is chosen."""
         was_kept = not self._draft.is_blank
-        self._go_to(min(max(self._draft.step, 0), len(self._steps) - 1))
+        furthest = len(self._steps) - 1 if self._draft.experiment else 0
+        self._go_to(min(max(self._draft.step, 0), furthest))
         if was_kept:
             self._tell(WENT_ON, "$text-accent")
         self.set_interval(KEEP_S, self._keep_soon)
@@ -218,8 +219,6 @@ class NewRunScreen(Screen[None]):
     def action_back(self) -> None:
         """Go a step back; from the first one, back to where one came from."""
         self._may_start_afresh = False
-        if self._step.goes_back_itself():
-            return
         if self._position == 0:
             self._step.leave()
             self._keep()

@@ -22,6 +22,7 @@ from tui.widgets.choice_list import ChoiceList
 from tui.wording import number, state_colour
 
 MOST_RUNS = 100
+HINT = "words or key:value  ⏎ takes"
 
 
 class RunChoiceScreen(ModalScreen[Path | None]):
@@ -50,7 +51,7 @@ class RunChoiceScreen(ModalScreen[Path | None]):
         """Lay out the line to type in over the runs that fit."""
         with Vertical(classes="dialog", id="run-choice") as dialog:
             dialog.border_title = Content(self._title)  # type: ignore
-            dialog.border_subtitle = "words or key:value  ⏎ takes"
+            dialog.border_subtitle = HINT
             yield Input(placeholder="type to find a run", compact=True)
             choices = ChoiceList("found-runs")
             choices.can_focus = False
@@ -79,6 +80,7 @@ class RunChoiceScreen(ModalScreen[Path | None]):
         """List the runs that fit, unless something else is typed by now."""
         if message.typed != self.query_one(Input).value:
             return
+        self.query_one("#run-choice").border_subtitle = Content(message.problem or HINT)  # type: ignore
         unwanted = self._except_for.path if self._except_for else None
         rows = {row.path: row for row in message.rows if self._runs / row.path != unwanted}
         self.query_one(ChoiceList).show({path: _line(row) for path, row in rows.items()})

@@ -49,6 +49,7 @@ ROOM_FOR_HOSTS = 12
 class RunsScreen(PollingScreen):
     """Lists, filters, sorts and marks runs, and opens one."""
 
+    AUTO_FOCUS = "RunList"  # never a filter that is not shown
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new_run", "New run"),
         Binding("slash", "filter", "Find", key_display="/"),
@@ -132,6 +133,8 @@ class RunsScreen(PollingScreen):
         is_empty = page.total == 0 and page.reading is None and not page.note
         self.query_one("#first-run").display = is_empty
         self.query_one(RunList).display = not is_empty
+        if not is_empty and self.focused is None:
+            self.query_one(RunList).focus()
         self.query_one(RunList).show(page, self._clock())
         self._show_problem(page.problem)
         self._show_title()

@@ -1,5 +1,7 @@
 """The first step: which experiment."""
 
+from pathlib import Path
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -8,6 +10,7 @@ from textual.widgets import OptionList, Static
 
 from tui.draft import ExperimentChoice, parse_experiment
 from tui.messages import CommandAnswered, CommandFailed
+from tui.plain_text import one_line
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
 
@@ -97,7 +100,8 @@ def _entry(experiment: ExperimentChoice) -> Content:
     about = (experiment.title, "$foreground-muted")
     if experiment.error:
         about = ("cannot be run", "$text-error")
-    return Content.assemble((experiment.name, "bold"), "\n  ", about)
+    file = (f"  {one_line(Path(experiment.file).name)}", "$foreground-muted")
+    return Content.assemble((experiment.name, "bold"), file, "\n  ", about)
 
 
 def _details(experiment: ExperimentChoice) -> Content:

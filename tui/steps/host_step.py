@@ -40,7 +40,7 @@ class HostStep(Step):
         self._show(self._draft.hosts)
         if problem := one_line(str(message.answer.get("problem") or "")):
             self._say(problem, "$text-error")
-        else:
+        elif not any(host.is_pending for host in self._draft.hosts):
             self._say(f"Asked again every {REFRESH_S} s.", "$foreground-muted")
 
     @on(CommandFailed)

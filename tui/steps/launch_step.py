@@ -1,9 +1,8 @@
 """The last step: look once more, launch, and see each step of it as it happens."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,6 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from rlmaster.grid import number_launched
 from tui.commands import LAUNCH_DEADLINE_S
 from tui.draft import SCRATCH, Draft
 from tui.form import entries, number_of_runs_in
@@ -19,6 +19,8 @@ from tui.messages import CommandAnswered, CommandFailed, CommandSaid, Launched
 from tui.plain_text import printable
 from tui.steps.step import Step
 from tui.threads import cancelled_event
+
+CANCELLED = "Cancelled. The list of runs shows whether it had been queued by then."
 
 
 class LaunchStep(Step):
@@ -40,6 +42,7 @@ class LaunchStep(Step):
         """Begin with nothing said."""
         self._lines: list[Content] = []
         self._made: list[Path] = []
+        self._before = 0
 
     def enter(self) -> None:
         """Sum up."""
@@ -56,29 +59,42 @@ class LaunchStep(Step):
     def start(self) -> None:
         """Launch."""
         self.is_launching = True
+        self._before = self._draft.launched
         self._lines = [Content.styled("Launching ...", "bold")]
         self._show_lines()
         self._launch(self._draft.rationale)
 
     def cancel(self) -> None:
-        """End the launch that is under way."""
+        """End the launch that is under way; of a grid, what had begun then may be there or not."""
         self.leave()
-        self._add("Cancelled. What was already made is in the list of runs.", "$text-warning")
+        if number_of_runs_in(self._draft.changes) == 1:
+            self._add(CANCELLED, "$text-warning")
+            return
+        begun = self._draft.launched + 1
+        self._add(
+            f"Cancelled with {begun - 1} run{'' if begun == 2 else 's'} launched. Number {begun} "
+            "was under way: the list of runs shows whether it is there too.",
+            "$text-warning",
+        )
+        self._add(f"Enter launches the rest, from number {begun} on.", "bold")
 
     @work(thread=True, exclusive=True)
     def _launch(self, rationale: str) -> None:
-        handle, name = tempfile.mkstemp(prefix="rationale-", suffix=".md")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            with NamedTemporaryFile("w", suffix=".md", encoding="utf-8", errors="replace") as file:
                 file.write(rationale)
-            arguments = self._draft.launch_arguments(name)
-            self.run_command(arguments, LAUNCH_DEADLINE_S, cancelled_event())
-        finally:
-            Path(name).unlink(missing_ok=True)
+                file.flush()
+                arguments = self._draft.launch_arguments(file.name)
+                self.run_command(arguments, LAUNCH_DEADLINE_S, cancelled_event())
+        except OSError as error:
+            reason = f"the rationale cannot be written to a temporary file ({error.strerror})"
+            self.post_message(CommandFailed(f"{reason}; see to it that there is room in TMPDIR"))
 
     @on(CommandSaid)
     def show_step(self, message: CommandSaid) -> None:
-        """Show what the launch does."""
+        """Show what the launch does, and remember how far a grid has come."""
+        launched = number_launched(message.line)
+        self._draft.launched = self._draft.launched if launched is None else launched
         self._add(message.line, "$foreground")
 
     @on(CommandFailed)
@@ -87,7 +103,7 @@ class LaunchStep(Step):
         self.is_launching = False
         made = _folders(entries(message.answer, "runs"))
         self._made += made
-        self._draft.launched += len(made)
+        self._draft.launched = max(self._draft.launched, self._before + len(made))
         self._lines = self._lines[:1]
         self._add(message.reason, "$text-error")
         again = "launch the rest" if self._draft.launched else "try again"

@@ -1,15 +1,13 @@
 """The second step: the settings, of which any may be changed."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from tui.commands import EXPERIMENTS_DEADLINE_S, CommandLine
 from tui.draft import Draft, parse_experiment
@@ -32,6 +30,7 @@ from tui.widgets.settings_row import CHANGED, NOT_DEFAULT, NOT_LAST
 PAUSE_S = 0.4
 """After the last change, before the command is asked whether all of them go together."""
 CHECKING = "The values are being checked."
+WHAT_IS_FOUND = "words of a name or its help"
 LEGEND = (
     (CHANGED, "changed"),
     (NOT_DEFAULT, "not the default"),
@@ -43,7 +42,6 @@ class SettingsStep(Step):
     """Shows every field of the experiment, and takes what is typed into it."""
 
     title = "Settings"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Find", key_display="/")]
 
     def __init__(self, draft: Draft, command: CommandLine, runs: Path, id: str) -> None:  # noqa: A002
         """Say which draft is filled in, and where earlier runs lie."""
@@ -61,14 +59,10 @@ class SettingsStep(Step):
     def compose(self) -> ComposeResult:
         """Lay out what is searched for, the fields, and the help."""
         yield Static(id="settings-state")
-        yield Input(id="settings-filter", placeholder="words of a name or its help", compact=True)
+        yield Static(id="settings-search")
         yield SettingsList(id="settings")
         with VerticalScroll(id="setting-help", can_focus=False):
             yield Static(id="setting-text")
-
-    def on_mount(self) -> None:
-        """Begin without a search."""
-        self.query_one("#settings-filter").display = False
 
     @property
     def _list(self) -> SettingsList:
@@ -181,41 +175,12 @@ class SettingsStep(Step):
         if self._checked != self._draft.changes:
             self._check_soon()
 
-    # -------------------------------------------------------------------------------------- finding
-
-    def action_filter(self) -> None:
-        """Ask for words."""
-        search = self.query_one("#settings-filter", Input)
-        search.display = True
-        search.focus()
-
-    @on(Input.Changed, "#settings-filter")
-    def find(self) -> None:
-        """Show the fields that have the words."""
-        self._show()
-
-    @on(Input.Submitted, "#settings-filter")
-    def end_search(self) -> None:
-        """Go to what was found."""
-        self._list.focus()
-
-    def goes_back_itself(self) -> bool:
-        """End a search instead of the step, where one goes on."""
-        search = self.query_one("#settings-filter", Input)
-        if not search.display:
-            return False
-        search.value = ""
-        search.display = False
-        self._list.focus()
-        return True
-
     # -------------------------------------------------------------------------------------- showing
 
     def _show(self) -> None:
-        self._list.show(self._form, self.query_one("#settings-filter", Input).value)
+        self._list.show(self._form)
         if self._form.fields:
             self._say_counts()
-        self._show_help()
 
     def _say_counts(self) -> None:
         changed, runs = len(self._draft.changes), number_of_runs_in(self._draft.changes)
@@ -235,23 +200,33 @@ class SettingsStep(Step):
     @on(SettingsList.Moved)
     def show_moved(self) -> None:
         """Explain the field that the cursor has come to, and judge what is typed into it."""
+        self._show_search()
         self._show_help()
+
+    def _show_search(self) -> None:
+        search = self.query_one("#settings-search", Static)
+        search.display = self._list.is_searching or bool(self._list.words.text)
+        before, under, behind = self._list.words.window(max(1, self._list.size.width - 8))
+        cursor = (under, "reverse" if self._list.is_searching else "")
+        hint = "" if self._list.words.text else WHAT_IS_FOUND
+        search.update(Content.assemble("/ ", before, cursor, behind.rstrip(), (hint, "dim")))
 
     def _show_help(self) -> None:
         field, typed = self._list.field, self._list.typed
         if field is None:
             text = Content("No field has these words." if self._form.fields else "")
-        elif typed is None:
-            text = _help(self._form, field, self._form.problem(field))
         else:
-            text = _help(self._form, field, problem_of(field, typed))
+            known = self._form.problem(field)
+            problem = known if typed is None else problem_of(field, typed)
+            source = "that run" if self._draft.run else "script"
+            text = _help(self._form, field, problem, source)
         self.query_one("#setting-text", Static).update(text)
 
 
-def _help(form: Form, field: FormField, problem: str) -> Content:
+def _help(form: Form, field: FormField, problem: str, source: str) -> Content:
     """Say what a field means, what it may be, and what it was elsewhere."""
     elsewhere = {
-        "script": field.script_text,
+        source: field.script_text,
         "default": field.default_text,
         "newest run": form.last_text(field),
     }

@@ -45,10 +45,6 @@ class Step(Vertical):
         """Return what keeps the person from going on, as a sentence; empty if nothing does."""
         return ""
 
-    def goes_back_itself(self) -> bool:
-        """Go back by less than a step, and tell whether there was anything to go back from."""
-        return False
-
     @work(thread=True, exclusive=True)
     def ask(self, arguments: Sequence[str], deadline_s: float) -> None:
         """Ask the command line in a thread."""

@@ -8,10 +8,14 @@ from textual_plot import NumericAxisFormatter
 
 FEW_POWERS = 3
 """Up to here the steps between powers of ten are marked as well."""
+LONGEST_BESIDE, LONGEST_BELOW = 8, 9
+"""Characters of a label beside and below the plot; what is longer the library cuts."""
 
 
 class Plain(NumericAxisFormatter):
     """Labels as people write them: thousands kept whole, no more digits than tell ticks apart."""
+
+    longest = LONGEST_BESIDE
 
     def __init__(self, room: int) -> None:
         """Say for how many labels there is room."""
@@ -24,12 +28,29 @@ class Plain(NumericAxisFormatter):
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Return a text for each tick."""
-        if all(tick == int(tick) and abs(tick) < 1e7 for tick in ticks):
-            return [f"{tick:,.0f}" for tick in ticks]
+        whole = [f"{tick:,.0f}" for tick in ticks]
+        fits = max(map(len, whole), default=0) <= self.longest
+        if fits and all(float(tick).is_integer() for tick in ticks):
+            return whole
         apart = min((b - a for a, b in pairwise(ticks)), default=1.0)
         largest = max(map(abs, ticks))
         digits = max(2, 1 + math.ceil(math.log10(largest / apart))) if largest else 2
-        return [f"{0.0 if abs(tick) < apart / 1e6 else tick:.{digits}g}" for tick in ticks]
+        near_zero = apart / 1e6
+        return [
+            _short(0.0 if abs(tick) < near_zero else tick, digits, self.longest) for tick in ticks
+        ]
+
+
+class Steps(Plain):
+    """The same below the plot, where a label stands on both sides of its tick."""
+
+    longest = LONGEST_BELOW
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Return where the axis is marked: not so near its end that the label would be cut."""
+        ticks = super().get_ticks(min_, max_, max_ticks)
+        last = max_ - (max_ - min_) / self._room / 2
+        return [tick for tick in ticks if tick <= last or tick == max_]
 
 
 class PowersOfTen(NumericAxisFormatter):
@@ -51,7 +72,13 @@ class PowersOfTen(NumericAxisFormatter):
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         """Return the numbers whose logarithms the ticks are."""
-        return [f"{10**tick:.3g}" for tick in ticks]
+        return [_short(10**tick, 3, LONGEST_BESIDE) for tick in ticks]
+
+
+def _short(number: float, digits: int, longest: int) -> str:
+    """Write a number with as many digits as there is room for: cut off, it would be another."""
+    texts = [f"{number:.{count}g}" for count in range(digits, 0, -1)]
+    return next((text for text in texts if len(text) <= longest), texts[-1])
 
 
 def _spaced(ticks: Sequence[float], least: float) -> list[float]:

@@ -18,7 +18,7 @@ from textual_plot.plot_widget import Legend
 
 from rlmaster.reports.scalars import smooth
 from tui.curves import Curve, Line, bounded, letter_of, thinned, within
-from tui.widgets.axes import Plain, PowersOfTen
+from tui.widgets.axes import Plain, PowersOfTen, Steps
 from tui.widgets.plot_canvas import PlotCanvas
 from tui.wording import number
 
@@ -95,7 +95,8 @@ class CurvePlot(PlotWidget, can_focus=False, inherit_bindings=False):
             id: What styles and queries call it.
             is_interactive: Whether keys and mouse act on it.
         """
-        super().__init__(id=id, allow_pan_and_zoom=is_interactive)
+        # The wheel turned up shows more detail, as on a map.
+        super().__init__(id=id, allow_pan_and_zoom=is_interactive, invert_mouse_wheel=True)
         self.can_focus = is_interactive
         self._lines: Sequence[Line] = ()
         self._prepared: list[Curve] = []
@@ -253,7 +254,7 @@ class CurvePlot(PlotWidget, can_focus=False, inherit_bindings=False):
         self.set_xlimits(*(self._view or self._extent()))
         self.set_ylimits(low - room, high + room)
         columns, rows = self._plot_size
-        self.set_x_formatter(Plain(columns // LABEL_COLUMNS))
+        self.set_x_formatter(Steps(columns // LABEL_COLUMNS))
         axis = PowersOfTen if self.is_logarithmic else Plain
         self.set_y_formatter(axis(rows - BORDERS))
         has_room = columns >= ROOM_FOR_AXES[0] and rows >= ROOM_FOR_AXES[1] and bool(drawn)

@@ -3,9 +3,10 @@
 # pyright: reportUnknownMemberType=false
 # Textual leaves open what its own `app` is.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.message import Message
@@ -34,31 +35,43 @@ class DifferenceTable(DataTable[Text]):
     def __init__(self, id: str) -> None:  # noqa: A002  Textual's word
         """Begin without runs."""
         super().__init__(id=id, fixed_columns=1, cursor_type="column", zebra_stripes=True)
-        self._columns: list[str] = []
-        self._fields: list[str] = []
 
     def show(self, comparison: Comparison) -> None:
-        """Show these runs."""
+        """Show these runs; what stays as it is stays where it is."""
         rows = _rows(comparison)
-        columns = [row.path for row in comparison.rows]
-        if (columns, list(rows)) != (self._columns, self._fields):
-            self._fill(comparison, rows)
-            self._columns, self._fields = columns, list(rows)
+        columns = {FIELD: [FIELD, *map(one_line, rows)]}
+        for number, run in enumerate(comparison.rows):
+            cells = [values[number] for values in rows.values()]
+            columns[run.path] = [row_label(run, number), *cells]
+        if not self._has_room(columns, rows):
+            self._fill(columns, rows)
             return
-        for field, cells in rows.items():
-            for column, cell in zip(columns, cells, strict=True):
-                if self.get_cell(field, column).plain != cell:
-                    self.update_cell(field, column, Text(cell))
+        for path, (_, *cells) in columns.items():
+            for field, cell in zip(rows, cells, strict=True):
+                if self.get_cell(field, path).plain != cell:
+                    self.update_cell(field, path, Text(cell))
 
-    def _fill(self, comparison: Comparison, rows: Mapping[str, Sequence[str]]) -> None:
+    def _has_room(self, columns: Mapping[str, Sequence[str]], fields: Iterable[str]) -> bool:
+        """Tell whether it has these columns and rows, wide enough for what they say now."""
+        widths = {key.value: column.content_width for key, column in self.columns.items()}
+        return (
+            list(widths) == list(columns)
+            and [key.value for key in self.rows] == list(fields)
+            and all(_width(texts) <= widths[key] for key, texts in columns.items())
+        )
+
+    def _fill(self, columns: Mapping[str, Sequence[str]], fields: Iterable[str]) -> None:
+        chosen = max(1, self.cursor_column)
         self.clear(columns=True)
-        self.add_column(Text(FIELD), key=FIELD)
-        for number, row in enumerate(comparison.rows):
-            self.add_column(Text(row_label(row, number)), key=row.path)
-        for field, cells in rows.items():
+        for key, texts in columns.items():
+            added = self.add_column(Text(texts[0]), key=key)
+            # By itself it measures its cells later, and keeps what it has drawn until then.
+            self.columns[added].content_width = _width(texts)
+        for number, field in enumerate(fields, start=1):
             style = "dim" if field in (STATE, RESULT) else ""
-            self.add_row(Text(one_line(field), style), *map(Text, cells), key=field)
-        self.move_cursor(column=1)
+            name, *cells = (texts[number] for texts in columns.values())
+            self.add_row(Text(name, style), *map(Text, cells), key=field)
+        self.move_cursor(column=chosen)
 
     @on(DataTable.ColumnSelected)
     @on(DataTable.HeaderSelected)
@@ -79,6 +92,10 @@ def _rows(comparison: Comparison) -> dict[str, list[str]]:
         values = [_short(one_line(value)) or "–" for value in difference.values]
         rows[difference.field] = values
     return rows
+
+
+def _width(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts))
 
 
 def _short(value: str) -> str:

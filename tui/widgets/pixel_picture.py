@@ -9,15 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.containers import Center
-from textual.reactive import reactive
 
 from tui.widgets.picture import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from tui.previews import Preview
 
 CLASSES = {"sixel": "SixelImage", "kitty": "TGPImage"}
 MOST_PIXELS = 1000
@@ -26,12 +22,12 @@ GAP_SHARE = 24
 """Between two panels there is one such part of a panel's width."""
 
 
-class PixelPicture(Center, can_focus=True):
-    """Shows a preview as large as fits: its magnified panels, or all of it."""
+class PixelPicture(Picture):
+    """A picture whose drawing is left to a widget inside it."""
 
     DEFAULT_CSS = """
     PixelPicture {
-        height: 1fr;
+        align-horizontal: center;
     }
     """
 
@@ -41,32 +37,14 @@ class PixelPicture(Center, can_focus=True):
     cell_pixels: ClassVar[tuple[int, int]] = (10, 20)
     """Width and height of one of the terminal's cells."""
 
-    whole = reactive(False)
-    """Whether all of the picture is shown rather than its magnified panels."""
-
     def __init__(self, id: str) -> None:  # noqa: A002  Textual's word
         """Begin without a picture."""
-        super().__init__(id=id)
-        self._preview: Preview | None = None
+        super().__init__(id)
         self._drawing = self.image_class()
 
     def compose(self) -> ComposeResult:
         """Lay out the picture."""
         yield self._drawing
-
-    def show(self, preview: "Preview") -> None:
-        """Show this picture; nothing is drawn again if it is shown already."""
-        if preview is not self._preview:
-            self._preview = preview
-            self._draw()
-
-    def on_resize(self) -> None:
-        """Scale to the new size."""
-        self._draw()
-
-    def watch_whole(self) -> None:
-        """Change what is shown."""
-        self._draw()
 
     def _draw(self) -> None:
         width, height = self.content_size
@@ -114,6 +92,6 @@ def prepare_pictures(kind: str) -> str:
     return ""
 
 
-def new_picture(id: str) -> Picture | PixelPicture:  # noqa: A002  Textual's word
+def new_picture(id: str) -> Picture:  # noqa: A002  Textual's word
     """Return a widget that shows pictures as well as this terminal has been set to."""
     return PixelPicture(id) if PixelPicture.image_class else Picture(id)

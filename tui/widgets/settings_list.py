@@ -35,7 +35,7 @@ class SettingsList(ScrollView, can_focus=True):
         Binding("enter", "edit", "Edit"),
         Binding("space,right", "cycle(1)", "Other value", key_display="space"),
         Binding("left", "cycle(-1)", "Other value", show=False),
-        Binding("r,delete,backspace", "reset", "Script's value", key_display="r"),
+        Binding("r,delete,backspace", "reset", "Put back", key_display="r"),
         Binding("up,k,shift+tab", "move(-1)", "Up", show=False),
         Binding("down,j,tab", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
@@ -45,17 +45,23 @@ class SettingsList(ScrollView, can_focus=True):
         Binding("enter", "keep", "Keep"),
         Binding("tab", "keep(1)", "Keep, next"),
         Binding("escape", "drop", "As it was"),
+        Binding("slash", "search", "Find", key_display="/"),
+        Binding("enter,down,tab", "end_search", "To the fields", key_display="⏎"),
+        Binding("escape", "show_all", "All fields"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"settings-list--{part}"
         for part in ("group", "cursor", "changed", "differs", "wrong", "quiet", "editor")
     }
     ACTIONS_WHILE_TYPING = frozenset({"keep", "drop"})
+    ACTIONS_WHILE_SEARCHING = frozenset({"end_search", "show_all"})
 
     cursor = reactive(0, bindings=True)
     """Which of the fields is meant."""
     is_typing = reactive(False, bindings=True)
     """Whether a value is being typed."""
+    is_searching = reactive(False, bindings=True)
+    """Whether words are being typed that the shown fields have."""
 
     class Moved(Message):
         """The cursor is on another field, or what it is on is another now."""
@@ -74,11 +80,13 @@ class SettingsList(ScrollView, can_focus=True):
         self._fields: Sequence[FormField] = ()
         self._rows: list[FormField | str] = []
         self._edit = LineEdit.of("")
+        self.words = LineEdit.of("")
+        """What the shown fields have in their name or help."""
 
-    def show(self, form: Form, words: str = "") -> None:
-        """Show the fields that match some words; the cursor stays on its field where it can."""
+    def show(self, form: Form) -> None:
+        """Show the fields that have the words; the cursor stays on its field where it can."""
         before = self.field
-        self._form, self._fields = form, form.matching(words)
+        self._form, self._fields = form, form.matching(self.words.text)
         self._rows = []
         group = ""
         for shown in self._fields:
@@ -131,7 +139,9 @@ class SettingsList(ScrollView, can_focus=True):
         self.cursor += fields
 
     def go_to(self, name: str) -> None:
-        """Move the cursor to a field, if it is shown."""
+        """Move the cursor to a field, if there is one of that name; a search for others ends."""
+        if not any(shown.name == name for shown in self._fields):
+            self.action_show_all()
         names = [shown.name for shown in self._fields]
         self.cursor = names.index(name) if name in names else self.cursor
 
@@ -145,6 +155,7 @@ class SettingsList(ScrollView, can_focus=True):
         clicked = self._rows[row] if row < len(self._rows) else ""
         if isinstance(clicked, str):
             return
+        self.is_searching = False
         if clicked is not self.field:
             self.action_keep()
             self.cursor = self._fields.index(clicked)
@@ -155,17 +166,26 @@ class SettingsList(ScrollView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what goes with typing while one types, and the rest otherwise."""
-        if action in self.ACTIONS_WHILE_TYPING or self.is_typing:
-            return self.is_typing and action in self.ACTIONS_WHILE_TYPING
-        return bool(self.field and self.field.options) if action == "cycle" else True
+        if self.is_searching:
+            return action in self.ACTIONS_WHILE_SEARCHING
+        if self.is_typing:
+            return action in self.ACTIONS_WHILE_TYPING
+        if action == "cycle":
+            return bool(self.field and self.field.options)
+        if action == "show_all":
+            return bool(self.words.text)
+        return action not in self.ACTIONS_WHILE_TYPING | self.ACTIONS_WHILE_SEARCHING
 
     def on_key(self, event: events.Key) -> None:
         """Type while one types; otherwise begin a new value, or do what a key stands for."""
-        if self.is_typing and self._edit.press(event.key, event.character):
+        is_free = not (self.is_typing or self.is_searching)
+        if self.is_searching and self.words.press(event.key, event.character):
+            self.show(self._form)
+        elif self.is_typing and self._edit.press(event.key, event.character):
             self._tell()
         elif self.is_typing and event.key in ("up", "shift+tab", "down"):
             self.action_keep(1 if event.key == "down" else -1)
-        elif not self.is_typing and event.character in BEGINS_A_VALUE:
+        elif is_free and event.character in BEGINS_A_VALUE:
             self._type(event.character or "")
         elif not self._did(event.key):
             return
@@ -183,10 +203,14 @@ class SettingsList(ScrollView, can_focus=True):
 
     def on_paste(self, event: events.Paste) -> None:
         """Type what is pasted; it takes the place of the value unless that is being typed."""
+        event.stop()
+        if self.is_searching:
+            self.words.insert(event.text)
+            self.show(self._form)
+            return
         if not self.is_typing:
             self._type("")
         self._edit.insert(event.text)
-        event.stop()
         self._tell()
 
     def on_blur(self) -> None:
@@ -224,15 +248,32 @@ class SettingsList(ScrollView, can_focus=True):
             self.post_message(self.Put(self.field, options[place % len(options)]))
 
     def action_reset(self) -> None:
-        """Take the script's value again."""
+        """Take the value again that the experiment has by itself."""
         if self.field is not None:
             self.post_message(self.Put(self.field, self.field.script_text))
+
+    # ------------------------------------------------------------------------------------- finding
+
+    def action_search(self) -> None:
+        """Begin to type words."""
+        self.is_searching = True
+        self._tell()
+
+    def action_end_search(self) -> None:
+        """Go to what was found."""
+        self.is_searching = False
+        self._tell()
+
+    def action_show_all(self) -> None:
+        """End the search, and show all fields."""
+        self.is_searching, self.words = False, LineEdit.of("")
+        self.show(self._form)
 
     # ------------------------------------------------------------------------------------- drawing
 
     def render_line(self, y: int) -> Strip:
         """Draw the row that is scrolled there."""
-        width, row = self.size.width, self.scroll_offset.y + y
+        width, row = self._width, self.scroll_offset.y + y
         base = self.rich_style
         if row >= len(self._rows):
             return Strip.blank(width, base)
@@ -259,18 +300,19 @@ class SettingsList(ScrollView, can_focus=True):
     def _editor_cells(self, width: int) -> list[Segment]:
         """Draw what is typed, with the cursor as a cell the other way round."""
         style = self._style("editor")
-        text, cursor = self._edit.window(width)
-        under = text[cursor : cursor + 1] or " "
-        return [
-            Segment(text[:cursor], style),
-            Segment(under, style + Style(reverse=True)),
-            Segment(text[cursor + 1 :], style),
-        ]
+        before, under, behind = self._edit.window(width)
+        marked = style + Style(reverse=True)
+        return [Segment(before, style), Segment(under, marked), Segment(behind, style)]
 
     @property
     def _columns(self) -> Columns:
         longest = max((cell_len(shown.short_name) for shown in self._fields), default=0)
-        return Columns.for_width(self.size.width, longest)
+        return Columns.for_width(self._width, longest)
+
+    @property
+    def _width(self) -> int:
+        """Columns beside the scrollbar."""
+        return self.scrollable_content_region.width
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"settings-list--{part}")
