@@ -183,6 +183,24 @@ def test_what_is_typed_is_judged_at_once_and_reaches_the_launch(
     assert checked == ["experiments", "/experiments/pong.py", *changes, "--json"]
 
 
+def test_keys_for_the_next_step_do_not_change_the_settings_while_these_are_checked(
+    empty_project, fake_command
+):
+    checked = fake_command.answers["experiments"]["answer"]
+    asked = "experiments /experiments/pong.py --set"
+    fake_command.plan(asked, answer=checked, waits_for="checked")
+
+    async def scenario(pilot):
+        await go_to_settings(pilot)
+        await go_to_field(pilot, "training.updates")
+        await pilot.press("enter", "backspace", *"600", "enter", "ctrl+n", *"rr")
+        await wait_for_text(pilot, "1 changed")
+        fake_command.let("checked")
+        await wait_for_text(pilot, "Why this run?")
+
+    drive(app_of(empty_project, fake_command), scenario)
+
+
 def test_keys_that_come_all_at_once_are_typed_in_order(empty_project, fake_command):
     async def scenario(pilot):
         await go_to_settings(pilot)

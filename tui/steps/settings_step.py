@@ -157,7 +157,8 @@ class SettingsStep(Step):
     @on(SettingsList.Put)
     def put(self, message: SettingsList.Put) -> None:
         """Take a value that was chosen or typed."""
-        self._put(message.field, message.text)
+        if not self._wants_to_go_on:  # else the key was meant for the next step already
+            self._put(message.field, message.text)
 
     def _keep_what_is_typed(self) -> None:
         if self._list.typed is not None and self._list.field is not None:
