@@ -14,7 +14,7 @@ python := .venv/bin/python
 stamp := .venv/made-for
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers bench clean remake
+.PHONY: help setup demo test check lint types layers bench pictures clean remake
 
 help:  ## Say what the targets do
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -68,6 +68,9 @@ layers: setup  ## Who may import whom
 
 bench: setup  ## Side by side with other libraries: prints ratios
 	@set -e; for file in $(wildcard benchmarks/[a-z]*.py); do echo "== $$file"; $(python) $$file; done
+
+pictures: setup  ## Take the pictures of the app in docs/pictures anew, from real runs
+	@$(python) docs/take_pictures.py
 
 clean:  ## Remove the environment and what tools left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

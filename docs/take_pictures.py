@@ -1,5 +1,6 @@
 """Takes the pictures of the app that README and docs show, from real runs.
 
+    make pictures
     .venv/bin/python docs/take_pictures.py [--project FOLDER] [--only runs run]
 
 The first time it makes the runs, which takes about five minutes on two cores, in a project of its
