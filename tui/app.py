@@ -21,9 +21,9 @@ from textual.screen import Screen
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
 from rlmaster.user_config import user_config_path
-from tui.commands import CommandLine
-from tui.host_view import HostsView
-from tui.listening import ask_hosts, follow_other_computers, look_out
+from tui.children.commands import CommandLine
+from tui.children.listening import ask_hosts, follow_other_computers, look_out
+from tui.children.passphrases import Passphrases
 from tui.messages import (
     AskHosts,
     ChooseAction,
@@ -35,8 +35,7 @@ from tui.messages import (
     OpenRun,
     RunAgain,
 )
-from tui.passphrases import Passphrases
-from tui.plain_text import one_line, printable
+from tui.reading.host_view import HostsView
 from tui.screens.compare import CompareScreen
 from tui.screens.help import HelpScreen, keys_of
 from tui.screens.hosts import HostsScreen
@@ -48,6 +47,7 @@ from tui.screens.runs import RunsScreen
 from tui.settings import THEMES, Settings, read_app_config
 from tui.threads import let_many_wait
 from tui.widgets.pixel_picture import prepare_pictures
+from tui.words.plain_text import one_line, printable
 
 if TYPE_CHECKING:
     from tui.acts.actor import Actor

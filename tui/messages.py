@@ -7,10 +7,10 @@ from typing import Any
 from textual.message import Message
 
 from rlmaster.run_index.row import RunRow
-from tui.host_view import HostsView
-from tui.previews import Preview
-from tui.run_pages import RunPage
-from tui.run_reader import RunNews
+from tui.reading.host_view import HostsView
+from tui.reading.previews import Preview
+from tui.reading.run_pages import RunPage
+from tui.reading.run_reader import RunNews
 
 
 @dataclass

@@ -18,9 +18,9 @@ from rlmaster.run_index import HAS_NOT_ENDED, RunIndex
 from rlmaster.run_index.query import RunQuery
 from rlmaster.run_index.row import RunRow
 from rlmaster.run_status import State
-from tui.commands import JsonObject
-from tui.plain_text import one_line
-from tui.wording import number
+from tui.children.commands import JsonObject
+from tui.words.plain_text import one_line
+from tui.words.wording import number
 
 Severity = Literal["information", "warning", "error"]
 SEVERITIES: Mapping[str, Severity] = {"warning": "warning", "error": "error"}

@@ -15,11 +15,11 @@ from rlmaster.errors import RlmasterError
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import parse_query
 from rlmaster.run_index.row import RunRow
-from tui.actions import read_run, suiting
+from tui.acts.actions import read_run, suiting
 from tui.messages import OpenRun
-from tui.plain_text import one_line
 from tui.screens.acting import TEXTUALS_OWN, ActsOnRuns
 from tui.threads import in_thread
+from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from tui.app import RlmasterApp

@@ -12,7 +12,7 @@ from lab import Lab
 from rlmaster.hosts.inventory import Host, read_inventory
 from rlmaster.hosts.queue import Queue
 from rlmaster.run_folder import RunFolder
-from tui.draft import parse_hosts
+from tui.drafts.draft import parse_hosts
 
 PASSPHRASE = "hunter2 hunter2"
 

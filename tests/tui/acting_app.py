@@ -10,7 +10,7 @@ from textual.widgets import Footer
 
 from rlmaster.project import Project
 from tui.app import RlmasterApp
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 
 
 class BareScreen(Screen[None]):

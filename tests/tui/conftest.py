@@ -7,7 +7,7 @@ import pytest
 
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 
 FAKE_COMMAND = Path(__file__).parent / "fake_command.py"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

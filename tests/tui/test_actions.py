@@ -13,7 +13,7 @@ from rlmaster.hosts.reachability import note_unreachable
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import State, Status
 from rlmaster.trash import trashed_runs
-from tui.actions import read_run
+from tui.acts.actions import read_run
 from tui.acts.stage import Stage
 from tui.acts.stops import PendingStops, StopBanner
 from tui.messages import ChooseAction, CompareRuns, RunAgain

@@ -9,7 +9,7 @@ from conftest import NOW
 from driving import drive, screen_text, wait_for_text, wait_until
 
 from tui.app import RlmasterApp
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.threads import in_thread

@@ -7,8 +7,8 @@ import pytest
 from waiting import wait_until
 
 import tui
-from tui.commands import CommandCancelledError, CommandError, CommandLine
-from tui.detached import Deed
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine
+from tui.children.detached import Deed
 
 NEVER = threading.Event()
 TELL_PATH = """

@@ -16,12 +16,12 @@ from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_index.row import read_row
 from rlmaster.run_status import State
 from tui.app import RlmasterApp
-from tui.commands import CommandLine
-from tui.compare_text import results
+from tui.children.commands import CommandLine
 from tui.messages import CompareRuns
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.widgets.difference_table import DifferenceTable
+from tui.words.compare_text import results
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 BRAILLE = re.compile("[\u2801-\u28ff]")

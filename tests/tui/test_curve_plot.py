@@ -4,7 +4,7 @@ from driving import drive, screen_text, wait_for_text, wait_until
 from textual.app import App
 from textual_plot.plot_widget import LinePlot
 
-from tui.curves import Curve, Line
+from tui.reading.curves import Curve, Line
 from tui.widgets.curve_plot import CurvePlot
 
 STEPS = numpy.arange(100_000.0)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.curves import CURVE_BINS, Curve, bounded, thinned, within
+from tui.reading.curves import CURVE_BINS, Curve, bounded, thinned, within
 from tui.widgets.axes import LONGEST_BESIDE, Plain, PowersOfTen, Steps
 
 STEPS = numpy.array([0.0, 10.0, 20.0, 30.0])

@@ -6,8 +6,15 @@ from rlmaster.errors import SpecificationError
 from rlmaster.experiment import Atari, Experiment
 from rlmaster.experiment_form import form_fields
 from rlmaster.specification import with_overrides
-from tui.form import Form, number_of_runs_in, parse_fields, parse_problems, problem_of, set_options
-from tui.line_edit import LineEdit
+from tui.drafts.form import (
+    Form,
+    number_of_runs_in,
+    parse_fields,
+    parse_problems,
+    problem_of,
+    set_options,
+)
+from tui.drafts.line_edit import LineEdit
 
 EXPERIMENT = Experiment(name="x", environment=Atari(game="pong"), seed=5)
 FIELDS = {field.name: field for field in parse_fields({"fields": form_fields(EXPERIMENT)})}

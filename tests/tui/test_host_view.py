@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.host_text import bar, gauge, list_entry, page, strip_cell
-from tui.host_view import HostsView, parse_hosts
+from tui.reading.host_view import HostsView, parse_hosts
 from tui.widgets.host_strip import strip
+from tui.words.host_text import bar, gauge, list_entry, page, strip_cell
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HOSTILE = "\x1b[2Jx\x00y\u202e[bold]"

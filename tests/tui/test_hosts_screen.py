@@ -8,8 +8,8 @@ from rlmaster.durable_files import write_json
 from rlmaster.run_folder import Progress
 from rlmaster.run_status import State, Status
 from tui.app import RlmasterApp
-from tui.host_view import parse_hosts
 from tui.messages import HostsRead, OpenHosts
+from tui.reading.host_view import parse_hosts
 from tui.screens.hosts import HostsScreen
 from tui.screens.run import RunScreen
 

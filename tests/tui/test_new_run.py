@@ -9,8 +9,8 @@ from textual.widgets import TextArea
 
 from rlmaster.project import Project
 from tui.app import RlmasterApp
-from tui.draft import Draft
-from tui.draft_file import DraftFile
+from tui.drafts.draft import Draft
+from tui.drafts.draft_file import DraftFile
 from tui.messages import RunAgain
 from tui.screens.new_run import NewRunScreen
 from tui.screens.run import RunScreen

@@ -6,14 +6,14 @@ from acting_app import bare_app, told
 from driving import drive, screen_text, wait_for_text, wait_until
 from made_runs import complete, make_run
 
-import tui.listening
+import tui.children.listening
 from rlmaster.durable_files import write_json
 from rlmaster.events import Event, append_event, event
 from rlmaster.hosts.reachability import note_unreachable
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_status import State, Status
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 from tui.notices import (
     LOOKS_FOR_STANDING,
     MOST_AT_ONCE,
@@ -201,7 +201,7 @@ def test_a_trouble_is_told_once(runs):
 
 
 def test_the_app_tells_and_lists_what_happens(empty_project, monkeypatch):
-    monkeypatch.setattr(tui.listening, "LOOK_OUT_S", 0.05)
+    monkeypatch.setattr(tui.children.listening, "LOOK_OUT_S", 0.05)
     run = running(make_run(empty_project.runs))
     silent = CommandLine(empty_project.root, ("/bin/true",))
 
@@ -221,7 +221,7 @@ def test_the_app_tells_and_lists_what_happens(empty_project, monkeypatch):
 
 
 def test_what_is_only_counted_in_passing_is_listed_one_by_one(empty_project, monkeypatch):
-    monkeypatch.setattr(tui.listening, "LOOK_OUT_S", 0.05)
+    monkeypatch.setattr(tui.children.listening, "LOOK_OUT_S", 0.05)
     found = [Notice("stalled", f"run {n}: stalled", "") for n in range(MOST_AT_ONCE + 1)]
     looks = iter([found])
     monkeypatch.setattr(RunLookout, "look", lambda self: next(looks, []))

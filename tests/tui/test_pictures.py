@@ -4,7 +4,7 @@ from PIL import Image
 from textual.app import App
 from textual.widgets import Static
 
-from tui.previews import Preview
+from tui.reading.previews import Preview
 from tui.widgets import pixel_picture
 from tui.widgets.picture import Picture
 from tui.widgets.pixel_picture import PixelPicture, new_picture, prepare_pictures, side_by_side

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.plain_text import fit, log_line, one_line, printable, unwrapped
+from tui.words.plain_text import fit, log_line, one_line, printable, unwrapped
 
 HOSTILE = st.text(st.characters() | st.sampled_from("\x1b[]\x07\x9b\x9d;m\r\n\t\ufe0f\u202e"))
 

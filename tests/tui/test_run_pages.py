@@ -12,8 +12,8 @@ from rlmaster.run_index import file as run_index_file
 from rlmaster.run_index import reading as run_index_reading
 from rlmaster.run_index.order import RunOrder
 from rlmaster.run_status import State
-from tui import run_pages
-from tui.run_pages import PageRequest, RunPages
+from tui.reading import run_pages
+from tui.reading.run_pages import PageRequest, RunPages
 
 ANYTHING = PageRequest()
 

@@ -6,10 +6,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from rlmaster.events import append_event, event
-from tui.log_tail import LOG_TAIL_BYTES, PASSED_OVER, LogTail
-from tui.previews import MOST_PIXELS, UnreadablePreviewError, read_preview
-from tui.run_overview import read_overview
-from tui.run_reader import RunReader
+from tui.reading.log_tail import LOG_TAIL_BYTES, PASSED_OVER, LogTail
+from tui.reading.previews import MOST_PIXELS, UnreadablePreviewError, read_preview
+from tui.reading.run_overview import read_overview
+from tui.reading.run_reader import RunReader
 
 
 def save_preview(path, boxes):

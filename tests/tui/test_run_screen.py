@@ -19,7 +19,7 @@ from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_status import State, Status
 from tui.app import RlmasterApp
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 from tui.panes.previews import PreviewsPane
 from tui.screens.run import PANES, RunScreen
 from tui.widgets.choice_list import ChoiceList
@@ -457,7 +457,7 @@ def test_a_path_is_copied(make_run):
 def test_a_run_screen_loads_no_torch(finished_run):
     script = (
         "import sys; from pathlib import Path; from rlmaster.run_folder import RunFolder;"
-        "from tui.run_reader import RunReader; import tui.widgets.curve_plot;"
+        "from tui.reading.run_reader import RunReader; import tui.widgets.curve_plot;"
         f"assert RunReader(RunFolder(Path({str(finished_run.folder.path)!r}))).read().curves;"
         "print(sorted({'torch', 'matplotlib', 'paramiko'} & set(sys.modules)))"
     )

@@ -17,9 +17,9 @@ from rlmaster.run_index.order import RunOrder
 from rlmaster.run_status import State
 from tui import app as app_module
 from tui.app import RlmasterApp
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 from tui.messages import ChooseAction, CompareRuns, OpenHosts, OpenNewRun, OpenRun
-from tui.run_reader import RunNews
+from tui.reading.run_reader import RunNews
 from tui.screens import polling
 from tui.widgets.run_columns import COLUMNS, Layout
 from tui.widgets.run_glance import RunGlance

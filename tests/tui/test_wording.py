@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tui.wording import age, duration, number, parse_time, result, share
+from tui.words.wording import age, duration, number, parse_time, result, share
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textual.content import Content
 
-from tui.actions import ACTIONS, RunAtHand, read_run, suiting
+from tui.acts.actions import ACTIONS, RunAtHand, read_run, suiting
 from tui.acts.living import Living
 from tui.acts.making import Making
 from tui.acts.noting import Noting

@@ -10,15 +10,15 @@ from textual.content import Content
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.storage import Meter, measure_run
-from tui.actions import RunAtHand
+from tui.acts.actions import RunAtHand
 from tui.acts.stage import Stage
 from tui.acts.stops import PendingStops
-from tui.commands import CommandCancelledError
-from tui.plain_text import one_line
+from tui.children.commands import CommandCancelledError
 from tui.screens.action_menu import ActionMenu, Entry
 from tui.screens.dialogs import CommandScreen, ConfirmScreen
 from tui.threads import in_thread
-from tui.wording import size
+from tui.words.plain_text import one_line
+from tui.words.wording import size
 
 SHOWN_RUNS = 6
 """How many runs a question names one by one."""

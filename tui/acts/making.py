@@ -5,12 +5,12 @@
 
 from collections.abc import Sequence
 
-from tui.actions import RunAtHand
+from tui.acts.actions import RunAtHand
 from tui.acts.stage import Stage
-from tui.commands import CommandCancelledError, CommandError, JsonObject
-from tui.plain_text import one_line
+from tui.children.commands import CommandCancelledError, CommandError, JsonObject
 from tui.screens.dialogs import CommandScreen
 from tui.threads import cancelled_event
+from tui.words.plain_text import one_line
 
 
 class Making:

@@ -8,11 +8,11 @@ from pathlib import Path
 from textual.content import Content
 
 from rlmaster.run_folder import RunFolder
-from tui.actions import RunAtHand
+from tui.acts.actions import RunAtHand
 from tui.acts.stage import Stage
-from tui.plain_text import one_line, printable
 from tui.screens.dialogs import LineScreen, TextScreen
 from tui.threads import in_thread
+from tui.words.plain_text import one_line, printable
 
 CONCLUSION_HINT = "What was learned, in a few words? An empty text takes the conclusion back."
 

@@ -12,11 +12,11 @@ from textual.screen import ModalScreen
 
 from rlmaster.opening import open_it
 from rlmaster.project import Project
-from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
-from tui.detached import Deed
-from tui.plain_text import one_line
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
+from tui.children.detached import Deed
 from tui.settings import Settings
 from tui.threads import in_thread
+from tui.words.plain_text import one_line
 
 ACT_DEADLINE_S = 900.0
 """A computer may have to be set up before a run goes on there."""

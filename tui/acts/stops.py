@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from tui.actions import RunAtHand
+from tui.acts.actions import RunAtHand
 from tui.acts.stage import Stage
-from tui.detached import Deed
+from tui.children.detached import Deed
 
 UNDO_S = 10.0
 """How long a stop can be taken back."""

@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from rlmaster.run_folder import RunFolder
-from tui.baselines import KINDS, differences, fields_of, read_baseline
 from tui.messages import BaselineRead
 from tui.panes.pane import Pane
-from tui.plain_text import fit, one_line
-from tui.run_reader import RunNews
+from tui.reading.baselines import KINDS, differences, fields_of, read_baseline
+from tui.reading.run_reader import RunNews
 from tui.screens.run_choice import RunChoiceScreen
+from tui.words.plain_text import fit, one_line
 
 WIDEST_NAME = 40
 

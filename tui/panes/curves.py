@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from rlmaster.run_folder import RunFolder
-from tui.curves import Curve, Line
 from tui.panes.pane import Pane
-from tui.plain_text import one_line
-from tui.run_reader import RunNews, RunReader
+from tui.reading.curves import Curve, Line
+from tui.reading.run_reader import RunNews, RunReader
 from tui.screens.run_choice import RunChoiceScreen
 from tui.screens.scalar_choice import ScalarChoiceScreen
+from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot

@@ -11,10 +11,10 @@ from textual.widgets import OptionList, Static
 
 from rlmaster.events import Event
 from tui.panes.pane import Pane
-from tui.run_reader import RunNews
-from tui.run_text import event_details, event_line
+from tui.reading.run_reader import RunNews
 from tui.widgets.reading_list import ReadingList
-from tui.wording import clock_time
+from tui.words.run_text import event_details, event_line
+from tui.words.wording import clock_time
 
 SHOWN_EVENTS = 500
 

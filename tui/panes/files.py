@@ -14,16 +14,16 @@ from textual.widgets import OptionList, Static
 
 from rlmaster.run_folder import RunFolder
 from rlmaster.storage import Meter
-from tui.commands import CommandLine, JsonObject
+from tui.children.commands import CommandLine, JsonObject
 from tui.messages import FilesMeasured
 from tui.panes.pane import Pane
-from tui.plain_text import fit, one_line
-from tui.run_overview import RunOverview
-from tui.run_reader import RunNews
+from tui.reading.run_overview import RunOverview
+from tui.reading.run_reader import RunNews
 from tui.screens.dialogs import CommandScreen
 from tui.widgets.choice_list import ChoiceList
 from tui.widgets.reading_list import ReadingList
-from tui.wording import size
+from tui.words.plain_text import fit, one_line
+from tui.words.wording import size
 
 MEASURE_EVERY_S = 5.0
 NAME_WIDTH = 28

@@ -9,9 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from tui.panes.pane import Pane
-from tui.plain_text import printable
-from tui.run_reader import RunNews
+from tui.reading.run_reader import RunNews
 from tui.widgets.log_view import LogView
+from tui.words.plain_text import printable
 
 
 class LogPane(Pane):

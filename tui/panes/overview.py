@@ -6,11 +6,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from tui.panes.pane import Pane
-from tui.run_details import RunDetails
-from tui.run_overview import RunOverview
-from tui.run_page import facts
-from tui.run_reader import RunNews
+from tui.reading.run_details import RunDetails
+from tui.reading.run_overview import RunOverview
+from tui.reading.run_reader import RunNews
 from tui.widgets.facts import Facts
+from tui.words.run_page import facts
 
 
 class OverviewPane(Pane):

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.run_reader import RunNews
+from tui.reading.run_reader import RunNews
 
 
 class Pane(Vertical):

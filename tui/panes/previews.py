@@ -11,10 +11,10 @@ from textual.widgets import Static
 
 from tui.messages import PreviewRead
 from tui.panes.pane import Pane
-from tui.plain_text import one_line
-from tui.previews import Preview, UnreadablePreviewError, read_preview
-from tui.run_reader import RunNews
+from tui.reading.previews import Preview, UnreadablePreviewError, read_preview
+from tui.reading.run_reader import RunNews
 from tui.widgets.pixel_picture import new_picture
+from tui.words.plain_text import one_line
 
 FAR = 1_000_000
 

@@ -18,16 +18,16 @@ from textual.widgets import Footer, Static
 from rlmaster.project import Project
 from rlmaster.reports.comparison import Comparison
 from rlmaster.run_folder import RunFolder
-from tui.compare_reader import CompareReader, ComparisonRead, CurvesRead
-from tui.compare_text import title
-from tui.curves import Curve, Line
 from tui.messages import ChooseAction, OpenRun
-from tui.plain_text import one_line
+from tui.reading.compare_reader import CompareReader, ComparisonRead, CurvesRead
+from tui.reading.curves import Curve, Line
 from tui.screens.acting import ACTIONS_KEY
 from tui.screens.polling import PollingScreen
 from tui.screens.scalar_choice import ScalarChoiceScreen
 from tui.widgets.difference_table import DifferenceTable
 from tui.widgets.results_pane import ResultsPane
+from tui.words.compare_text import title
+from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot

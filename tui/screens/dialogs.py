@@ -15,11 +15,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Log, Static
 from textual.worker import Worker
 
-from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
 from tui.messages import CommandAnswered, CommandFailed, CommandSaid
-from tui.plain_text import printable
 from tui.threads import cancelled_event
 from tui.widgets.editor import Editor
+from tui.words.plain_text import printable
 
 COMMAND_DEADLINE_S = 3600.0
 """A command that one watches may set up a computer; one can always end it."""

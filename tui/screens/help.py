@@ -13,12 +13,12 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from rlmaster.run_status import State
-from tui.plain_text import printable
-from tui.run_pages import BEST, WORST
+from tui.reading.run_pages import BEST, WORST
 from tui.screens.acting import TEXTUALS_OWN
 from tui.widgets.run_columns import MARK, UNREACHABLE
 from tui.widgets.run_columns import SIGNS as STATE_SIGNS
-from tui.wording import state_colour
+from tui.words.plain_text import printable
+from tui.words.wording import state_colour
 
 STATES = {
     State.PREPARED: "made, and not in a queue yet",

@@ -10,11 +10,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.answers import objects_in, text_in
-from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
+from tui.children.answers import objects_in, text_in
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
 from tui.messages import CommandAnswered, CommandFailed
-from tui.plain_text import printable
 from tui.threads import cancelled_event
+from tui.words.plain_text import printable
 
 TEST_DEADLINE_S = 120.0
 CAN_MAKE_RUNS = ("It can make runs.", "bold $text-success")

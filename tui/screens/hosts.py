@@ -17,15 +17,15 @@ from textual.widgets import Footer, OptionList, Static
 from textual.worker import Worker
 
 from rlmaster.project import Project
-from tui.commands import CommandCancelledError, CommandError, CommandLine
-from tui.host_runs import HostRuns, read_host_runs, run_entry
-from tui.host_text import list_entry, page, slot_words
-from tui.host_view import HostsView, HostView, KnowsHosts
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine
 from tui.messages import AskHosts, HostsRead, OpenRun
+from tui.reading.host_runs import HostRuns, read_host_runs, run_entry
+from tui.reading.host_view import HostsView, HostView, KnowsHosts
 from tui.screens.dialogs import CommandScreen, ConfirmScreen
 from tui.screens.host_test import HostTestScreen
 from tui.threads import cancelled_event, in_thread
 from tui.widgets.choice_list import ChoiceList
+from tui.words.host_text import list_entry, page, slot_words
 
 NARROW = 100
 """Columns below which the list stands over the page, not beside it."""

@@ -15,9 +15,9 @@ from textual.widgets import ContentSwitcher, Footer, Static
 
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
-from tui.commands import CommandLine
-from tui.draft import Draft
-from tui.draft_file import DraftFile
+from tui.children.commands import CommandLine
+from tui.drafts.draft import Draft
+from tui.drafts.draft_file import DraftFile
 from tui.messages import Launched
 from tui.steps.experiment_step import ExperimentStep
 from tui.steps.host_step import HostStep

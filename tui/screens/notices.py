@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.wording import age
+from tui.words.wording import age
 
 COLOURS = {"information": "$foreground", "warning": "$text-warning", "error": "$text-error"}
 SIGNS = {"information": " ", "warning": "!", "error": "✗"}

@@ -14,7 +14,7 @@ from textual.style import Style
 from textual.widgets import Footer, Static
 
 from rlmaster.run_folder import RunFolder
-from tui.commands import CommandLine
+from tui.children.commands import CommandLine
 from tui.messages import ChooseAction, RunRead
 from tui.panes.config import ConfigPane
 from tui.panes.curves import CurvesPane
@@ -24,11 +24,11 @@ from tui.panes.log import LogPane
 from tui.panes.overview import OverviewPane
 from tui.panes.pane import Pane
 from tui.panes.previews import PreviewsPane
-from tui.plain_text import one_line
-from tui.run_reader import RunReader
-from tui.run_text import heading, progress_line, values_line
+from tui.reading.run_reader import RunReader
 from tui.screens.acting import ACTIONS_KEY
 from tui.screens.polling import PollingScreen
+from tui.words.plain_text import one_line
+from tui.words.run_text import heading, progress_line, values_line
 
 PANES = {
     "overview": OverviewPane.TITLE,

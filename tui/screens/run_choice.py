@@ -17,9 +17,9 @@ from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import parse_query
 from rlmaster.run_index.row import RunRow
 from tui.messages import RunsFound
-from tui.plain_text import one_line
 from tui.widgets.choice_list import ChoiceList
-from tui.wording import number, state_colour
+from tui.words.plain_text import one_line
+from tui.words.wording import number, state_colour
 
 MOST_RUNS = 100
 HINT = "words or key:value  ⏎ takes"

@@ -27,7 +27,7 @@ from tui.messages import (
     RunsMarked,
     RunsRead,
 )
-from tui.run_pages import PageRequest, RunPage, RunPages
+from tui.reading.run_pages import PageRequest, RunPage, RunPages
 from tui.screens.acting import ACTIONS_KEY
 from tui.screens.order_choice import ORDER_WORDS, OrderChoiceScreen
 from tui.screens.polling import PollingScreen
@@ -38,7 +38,7 @@ from tui.widgets.first_run import FirstRun
 from tui.widgets.host_strip import HostStrip
 from tui.widgets.run_glance import RunGlance
 from tui.widgets.run_list import RunList
-from tui.wording import place
+from tui.words.wording import place
 
 ROOM_FOR_GLANCE = 120
 """Columns from which on the run under the cursor is shown beside the list."""

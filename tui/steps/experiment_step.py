@@ -8,11 +8,11 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui.draft import ExperimentChoice, parse_experiment
+from tui.drafts.draft import ExperimentChoice, parse_experiment
 from tui.messages import CommandAnswered, CommandFailed
-from tui.plain_text import one_line
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
+from tui.words.plain_text import one_line
 
 
 class ExperimentStep(Step):

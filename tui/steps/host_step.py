@@ -5,11 +5,11 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui.draft import AUTO, HostChoice, parse_hosts
+from tui.drafts.draft import AUTO, HostChoice, parse_hosts
 from tui.messages import CommandAnswered, CommandFailed
-from tui.plain_text import one_line
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
+from tui.words.plain_text import one_line
 
 REFRESH_S = 5
 

@@ -12,13 +12,13 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from rlmaster.grid import number_launched
-from tui.commands import LAUNCH_DEADLINE_S
-from tui.draft import SCRATCH, Draft
-from tui.form import entries, number_of_runs_in
+from tui.children.commands import LAUNCH_DEADLINE_S
+from tui.drafts.draft import SCRATCH, Draft
+from tui.drafts.form import entries, number_of_runs_in
 from tui.messages import CommandAnswered, CommandFailed, CommandSaid, Launched
-from tui.plain_text import printable
 from tui.steps.step import Step
 from tui.threads import cancelled_event
+from tui.words.plain_text import printable
 
 CANCELLED = "Cancelled. The list of runs shows whether it had been queued by then."
 

@@ -7,15 +7,15 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import OptionList, Static, TextArea
 
-from tui.commands import CommandLine
-from tui.draft import Draft
-from tui.earlier_runs import read_rationales
+from tui.children.commands import CommandLine
+from tui.drafts.draft import Draft
 from tui.messages import RationalesRead
-from tui.plain_text import one_line
+from tui.reading.earlier_runs import read_rationales
 from tui.steps.step import Step
 from tui.threads import cancelled_event
 from tui.widgets.choice_list import ChoiceList
 from tui.widgets.editor import Editor
+from tui.words.plain_text import one_line
 
 
 class RationaleStep(Step):

@@ -9,10 +9,9 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
-from tui.commands import EXPERIMENTS_DEADLINE_S, CommandLine
-from tui.draft import Draft, parse_experiment
-from tui.earlier_runs import read_last_settings
-from tui.form import (
+from tui.children.commands import EXPERIMENTS_DEADLINE_S, CommandLine
+from tui.drafts.draft import Draft, parse_experiment
+from tui.drafts.form import (
     Form,
     FormField,
     number_of_runs_in,
@@ -22,6 +21,7 @@ from tui.form import (
     set_options,
 )
 from tui.messages import CommandAnswered, CommandFailed, LastSettingsRead
+from tui.reading.earlier_runs import read_last_settings
 from tui.steps.step import Step
 from tui.threads import cancelled_event
 from tui.widgets.settings_list import SettingsList

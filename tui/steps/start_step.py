@@ -5,7 +5,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
-from tui.draft import SCRATCH
+from tui.drafts.draft import SCRATCH
 from tui.steps.step import Step
 from tui.widgets.choice_list import ChoiceList
 

@@ -8,8 +8,8 @@ from textual import work
 from textual.containers import Vertical
 from textual.message import Message
 
-from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
-from tui.draft import Draft
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
+from tui.drafts.draft import Draft
 from tui.messages import CommandAnswered, CommandFailed, CommandSaid
 from tui.threads import cancel_workers, cancelled_event
 

@@ -17,13 +17,13 @@ from textual_plot import HiResMode, PlotWidget
 from textual_plot.plot_widget import Legend
 
 from rlmaster.reports.scalars import smooth
-from tui.curves import Curve, Line, bounded, letter_of, thinned, within
+from tui.reading.curves import Curve, Line, bounded, letter_of, thinned, within
 from tui.widgets.axes import Plain, PowersOfTen, Steps
 from tui.widgets.plot_canvas import PlotCanvas
-from tui.wording import number
+from tui.words.wording import number
 
 if TYPE_CHECKING:
-    from tui.curves import Floats
+    from tui.reading.curves import Floats
 
 LINE_PARTS = tuple(f"curve-plot--line-{index}" for index in range(6))
 """After the last colour the first comes again, but the letters go on."""

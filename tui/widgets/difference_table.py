@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.widgets import DataTable
 
 from rlmaster.reports.comparison import Comparison
-from tui.compare_text import row_label, state_words, value_words
-from tui.plain_text import one_line
+from tui.words.compare_text import row_label, state_words, value_words
+from tui.words.plain_text import one_line
 
 FIELD = "field"
 STATE, RESULT = "(state)", "(result)"

@@ -3,7 +3,7 @@
 from textual import events
 from textual.widgets import TextArea
 
-from tui.plain_text import printable
+from tui.words.plain_text import printable
 
 
 class Editor(TextArea):

@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 
 class FilterLine(Input):

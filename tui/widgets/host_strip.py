@@ -11,9 +11,9 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.host_text import QUIET, strip_cell
-from tui.host_view import HostsView, HostView, KnowsHosts
 from tui.messages import OpenHosts
+from tui.reading.host_view import HostsView, HostView, KnowsHosts
+from tui.words.host_text import QUIET, strip_cell
 
 SEPARATOR = "  │  "
 MOST_LINES = 3

@@ -13,7 +13,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from tui.previews import Preview
+    from tui.reading.previews import Preview
 
 GAP_PIXELS = 1
 """Between panels, on the terminal."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from textual_hires_canvas.canvas import FloatScalar
 
-    from tui.curves import Floats
+    from tui.reading.curves import Floats
 
 NO_DOTS = 0x2800
 """The braille character without dots; each dot adds its bit."""

@@ -4,7 +4,7 @@ from textual.containers import ScrollableContainer
 from textual.widgets import Static
 
 from rlmaster.reports.comparison import Comparison
-from tui.compare_text import results
+from tui.words.compare_text import results
 
 
 class ResultsPane(ScrollableContainer):

@@ -7,9 +7,9 @@ from typing import NamedTuple, Self
 
 from rlmaster.run_index.order import RunOrder
 from rlmaster.run_status import State
-from tui.plain_text import fit
-from tui.run_pages import RunLine
-from tui.wording import age
+from tui.reading.run_pages import RunLine
+from tui.words.plain_text import fit
+from tui.words.wording import age
 
 SIGNS: Mapping[str, str] = {
     State.PREPARED: "○",

@@ -16,15 +16,15 @@ from textual.widgets import Static
 
 from rlmaster.events import Event
 from rlmaster.run_folder import RunFolder
-from tui.curves import Curve
-from tui.plain_text import one_line, printable, unwrapped
-from tui.run_details import RunDetails
-from tui.run_pages import RunLine
-from tui.run_reader import RunNews, RunReader
-from tui.run_text import event_lines, heading
+from tui.reading.curves import Curve
+from tui.reading.run_details import RunDetails
+from tui.reading.run_pages import RunLine
+from tui.reading.run_reader import RunNews, RunReader
 from tui.threads import cancel_workers, cancelled_event
 from tui.widgets.picture import Picture
-from tui.wording import state_colour
+from tui.words.plain_text import one_line, printable, unwrapped
+from tui.words.run_text import event_lines, heading
+from tui.words.wording import state_colour
 
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot

@@ -16,9 +16,9 @@ from textual.strip import Strip
 
 from rlmaster.run_index.order import RunOrder
 from rlmaster.run_status import State
-from tui.run_pages import BEST, FIRST_PAGE, RunLine, RunPage
+from tui.reading.run_pages import BEST, FIRST_PAGE, RunLine, RunPage
 from tui.widgets.run_columns import COLUMNS, Layout
-from tui.wording import STATE_COLOURS, age
+from tui.words.wording import STATE_COLOURS, age
 
 HEADER_LINES = 1
 SCREENS_AROUND = 2

@@ -18,10 +18,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.form import Form, FormField
-from tui.line_edit import LineEdit
-from tui.plain_text import fit
+from tui.drafts.form import Form, FormField
+from tui.drafts.line_edit import LineEdit
 from tui.widgets.settings_row import Columns, colour_part, marks
+from tui.words.plain_text import fit
 
 BEGINS_A_VALUE = frozenset('0123456789.-["')
 """What typed on a row begins a new value; letters are keys."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tui.form import Form, FormField
+from tui.drafts.form import Form, FormField
 
 MARKS_WIDTH = 4
 CHANGED, NOT_DEFAULT, NOT_LAST, WRONG = "*", "≠", "~", "!"

@@ -3,8 +3,8 @@
 import math
 from typing import Any, cast
 
-from tui.commands import JsonObject
-from tui.plain_text import one_line
+from tui.children.commands import JsonObject
+from tui.words.plain_text import one_line
 
 
 def object_in(value: object) -> JsonObject:

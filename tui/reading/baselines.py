@@ -8,7 +8,7 @@ from rlmaster.errors import RlmasterError
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import RunQuery
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 KINDS = ("default", "parent", "run before")
 """Those that one key leads through; any other run can be chosen."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from rlmaster.durable_files import JsonObject, parse_object
-from tui.plain_text import log_line, one_line
+from tui.words.plain_text import log_line, one_line
 
 EXPERIMENTS_DEADLINE_S = 180.0
 """Scripts are read in a child each, and one that hangs is given up after a minute."""
@@ -34,7 +34,7 @@ LONGEST_LINE_BYTES = 16 * 2**20
 """Of a command that answers line by line; what is longer is passed over."""
 GRACE_S = 0.2
 """What an interrupted child has to end by itself; quitting may not take half a second."""
-CODE = Path(__file__).resolve().parents[1]
+CODE = Path(__file__).resolve().parents[2]
 """Folder of the packages that the app is made of, which commands use too."""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlmaster.run_folder import RunFolder
-from tui.curves import Curve
-from tui.plain_text import one_line
+from tui.reading.curves import Curve
+from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from rlmaster.reports.scalars import ScalarReader

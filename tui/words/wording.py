@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")

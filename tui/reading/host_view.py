@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tui.answers import number_in, object_in, objects_in, text_in, texts_in, whole_in
-from tui.commands import JsonObject
-from tui.wording import parse_time
+from tui.children.answers import number_in, object_in, objects_in, text_in, texts_in, whole_in
+from tui.children.commands import JsonObject
+from tui.words.wording import parse_time
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any, cast
 from textual.content import Content
 
 from rlmaster.run_index.row import RunRow
-from tui.plain_text import one_line, printable
-from tui.run_details import RunDetails
-from tui.run_overview import RunOverview
-from tui.wording import age, parse_time, state_colour
+from tui.reading.run_details import RunDetails
+from tui.reading.run_overview import RunOverview
+from tui.words.plain_text import one_line, printable
+from tui.words.wording import age, parse_time, state_colour
 
 SHOWN_RELATIVES = 12
 """Of a run that half the project builds on, the newest are named."""

@@ -20,8 +20,8 @@ from rlmaster.run_index.order import RunOrder
 from rlmaster.run_index.query import ALL_RUNS, parse_query
 from rlmaster.run_index.row import RunRow
 from rlmaster.run_status import State
-from tui.plain_text import one_line
-from tui.wording import duration, number, parse_time
+from tui.words.plain_text import one_line
+from tui.words.wording import duration, number, parse_time
 
 FIRST_PAGE = 100
 """Runs that are asked for before anybody knows how many there is room for."""

@@ -13,11 +13,11 @@ from rlmaster.project import Project
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import RunQuery
 from rlmaster.run_index.row import RunRow
-from tui.answers import objects_in, text_in
-from tui.commands import CommandError, CommandLine, JsonObject
-from tui.host_view import HostView
-from tui.plain_text import one_line
-from tui.wording import duration, share, state_colour
+from tui.children.answers import objects_in, text_in
+from tui.children.commands import CommandError, CommandLine, JsonObject
+from tui.reading.host_view import HostView
+from tui.words.plain_text import one_line
+from tui.words.wording import duration, share, state_colour
 
 QUEUE_DEADLINE_S = 60.0
 LIVES_THERE = "path IN (SELECT path FROM runs WHERE is_final = 0) AND host = ?"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tui.plain_text import log_line
+from tui.words.plain_text import log_line
 
 LOG_TAIL_BYTES = 500_000
 """What is read of a log at most at a time; older lines are passed over."""

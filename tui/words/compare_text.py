@@ -9,9 +9,9 @@ from rlmaster.reports.comparison import Comparison, Contest, Group, Outcome
 from rlmaster.reports.statistics import Mean
 from rlmaster.reports.summary import metric_name, rounded
 from rlmaster.run_index.row import RunRow
-from tui.curves import letter_of
-from tui.plain_text import fit, one_line
-from tui.wording import share, state_colour
+from tui.reading.curves import letter_of
+from tui.words.plain_text import fit, one_line
+from tui.words.wording import share, state_colour
 
 QUIET = "$foreground-muted"
 LEAST_SCALE = 24

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rlmaster.run_folder import Progress, RunFolder, as_float_map
 from rlmaster.run_status import State, Status
-from tui.plain_text import one_line, printable
-from tui.wording import parse_time
+from tui.words.plain_text import one_line, printable
+from tui.words.wording import parse_time
 
 UNREADABLE = "unreadable"
 """Shown instead of a state where a run's files may not be read."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from rlmaster.errors import SpecificationError
 from rlmaster.grid import as_typed, number_of_runs, split_values
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 RUN_GROUP = "run"
 """Heading of the fields that belong to no part."""

@@ -10,9 +10,9 @@ from textual.content import Content
 from rlmaster.events import Event
 from rlmaster.run_folder import Progress
 from rlmaster.run_status import FINAL_STATES, State
-from tui.plain_text import one_line, printable
-from tui.run_overview import RunOverview
-from tui.wording import age, duration, number, parse_time, result, share, state_colour
+from tui.reading.run_overview import RunOverview
+from tui.words.plain_text import one_line, printable
+from tui.words.wording import age, duration, number, parse_time, result, share, state_colour
 
 SILENT_S = 30.0
 """A worker says that it lives much more often than this."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from tui.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
+from tui.children.commands import CommandCancelledError, CommandError, CommandLine, JsonObject
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from textual.app import App
 from textual.content import Content
 
-from tui import askpass
-from tui.plain_text import one_line
+from tui.children import askpass
 from tui.settings import state_folder
+from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from tui.screens.dialogs import LineScreen

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO
 
-from tui.commands import (
+from tui.children.commands import (
     POLL_S,
     CommandCancelledError,
     CommandError,
@@ -15,7 +15,7 @@ from tui.commands import (
     JsonObject,
     parse_answer,
 )
-from tui.plain_text import log_line
+from tui.words.plain_text import log_line
 
 LAST_LINES = 20
 

@@ -13,7 +13,7 @@ from typing import Any
 from rlmaster.durable_files import read_json, write_json
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
-from tui.draft import Draft
+from tui.drafts.draft import Draft
 from tui.settings import state_folder
 
 

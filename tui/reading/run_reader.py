@@ -13,12 +13,12 @@ from rlmaster.durable_files import signature
 from rlmaster.events import Event, read_events
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index.row import DAMAGE
-from tui.curve_reader import CurveReader
-from tui.curves import Curve
-from tui.log_tail import LogTail
-from tui.previews import Preview, UnreadablePreviewError, read_preview
-from tui.run_details import DetailsReader, RunDetails
-from tui.run_overview import RunOverview, read_overview
+from tui.reading.curve_reader import CurveReader
+from tui.reading.curves import Curve
+from tui.reading.log_tail import LogTail
+from tui.reading.previews import Preview, UnreadablePreviewError, read_preview
+from tui.reading.run_details import DetailsReader, RunDetails
+from tui.reading.run_overview import RunOverview, read_overview
 
 Answer = TypeVar("Answer")
 Signature = tuple[int, int, int]

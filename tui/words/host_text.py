@@ -5,8 +5,8 @@ from datetime import datetime
 
 from textual.content import Content
 
-from tui.host_view import GpuView, HostView, Measured
-from tui.wording import size
+from tui.reading.host_view import GpuView, HostView, Measured
+from tui.words.wording import size
 
 LEVELS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import FINAL_STATES, RESUMABLE_STATES, State
-from tui.plain_text import one_line
+from tui.words.plain_text import one_line
 
 ALIVE_STATES = frozenset(State) - FINAL_STATES
 

@@ -9,7 +9,7 @@ from rlmaster.errors import RlmasterError
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import RunQuery
 from rlmaster.run_index.row import RunRow
-from tui.plain_text import printable
+from tui.words.plain_text import printable
 
 MOST_RATIONALES = 20
 UNREADABLE = (RlmasterError, OSError, ValueError, sqlite3.Error)

@@ -12,8 +12,8 @@ from rlmaster.reports.comparison import Comparison, compare
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.row import DAMAGE, RunRow
-from tui.curve_reader import CurveReader
-from tui.curves import Curve, thinned
+from tui.reading.curve_reader import CurveReader
+from tui.reading.curves import Curve, thinned
 
 KEPT_BINS = 1000
 """Of each curve: many lie over one another, and all are smoothed anew with each key."""

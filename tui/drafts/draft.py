@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from rlmaster.grid import as_typed, split_values
 from rlmaster.run_folder import RunFolder
-from tui.form import entries, set_options
-from tui.plain_text import one_line, printable, unwrapped
+from tui.drafts.form import entries, set_options
+from tui.words.plain_text import one_line, printable, unwrapped
 
 AUTO = "auto"
 """Let the command line take the host that it ranks first."""

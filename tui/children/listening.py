@@ -4,10 +4,10 @@ import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tui.commands import JsonObject
-from tui.feeds import feed
-from tui.host_view import parse_hosts
+from tui.children.commands import JsonObject
+from tui.children.feeds import feed
 from tui.messages import HostsRead
+from tui.reading.host_view import parse_hosts
 from tui.threads import cancelled_event
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What is read from run folders and the index, in threads: each look returns what is new."""

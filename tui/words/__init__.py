@@ -1,0 +1,1 @@
+"""What is said about runs and computers, safe to show and cut to the room there is."""
