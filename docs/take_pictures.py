@@ -4,7 +4,7 @@
     .venv/bin/python docs/take_pictures.py [--project FOLDER] [--only runs run]
 
 The first time it makes the runs, which takes about five minutes on two cores, in a project of its
-own (build/pictures by default); then it opens the app there and presses keys. Look at what comes of
+own (build/atari by default); then it opens the app there and presses keys. Look at what comes of
 it before you keep it.
 """
 
@@ -66,7 +66,11 @@ SHOTS = {
     "runs": Shot((), "step-"),
     "run": Shot(("enter",), "held_out/error"),
     "new_run": Shot(
-        ("n", "wait:can a small autoencoder", "enter", "wait:latent_dim"), "latent_dim"
+        (
+            *("n", "wait:can a small autoencoder", "enter", "wait:latent_normalisation"),
+            *("/", *"latent_dim", "enter", *"32,64,128", "enter", "/", "escape"),
+        ),
+        "3 runs",
     ),
     "compare": Shot(("down", *("space",) * 7, "c"), "held_out/error"),
 }
@@ -75,11 +79,12 @@ SHOTS = {
 def main() -> None:
     """Make the runs where there are none, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--project", type=Path, default=CHECKOUT / "build" / "pictures")
+    parser.add_argument("--project", type=Path, default=CHECKOUT / "build" / "atari")
     parser.add_argument("--only", nargs="+", choices=SHOTS, default=list(SHOTS))
     given = parser.parse_args()
     project = Project(given.project.resolve())
     os.environ |= {
+        "HOME": str(project.root.parent),  # whoever takes them has a path of their own
         "RLMASTER_PROJECT": str(project.root),
         "XDG_STATE_HOME": str(project.root / "state"),
     }
