@@ -1,6 +1,5 @@
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from rlmaster.run_folder import RunFolder
 from tui.children.commands import CommandLine
 
 FAKE_COMMAND = Path(__file__).parent / "fake_command.py"
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def _field(name: str, kind: str, value: object, default: object, **more: object):

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from textual.app import App
 from textual.pilot import Pilot
 
-WAIT_S = 20.0
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+"""What time it is in an app that is driven."""
+WAIT_S = 40.0
 STEP_S = 0.02
 
 Scenario = Callable[[Pilot[Any]], Awaitable[None]]

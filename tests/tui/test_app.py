@@ -5,8 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from conftest import NOW
-from driving import drive, screen_text, wait_for_text, wait_until
+from driving import NOW, drive, screen_text, wait_for_text, wait_until
 
 from tui.app import RlmasterApp
 from tui.children.commands import CommandLine

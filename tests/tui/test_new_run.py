@@ -3,8 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import NOW
-from driving import drive, screen_text, wait_for_text, wait_until
+from driving import NOW, drive, screen_text, wait_for_text, wait_until
 from textual.widgets import TextArea
 
 from rlmaster.project import Project

@@ -3,8 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import NOW
-from driving import drive, screen_text, wait_for_text, wait_until
+from driving import NOW, drive, screen_text, wait_for_text, wait_until
 from made_runs import complete, make_run, set_state
 from rich.cells import cell_len
 from textual import on
