@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import launches
@@ -171,7 +172,8 @@ def test_what_becomes_of_a_run_whose_worker_is_killed_is_told_by_its_host(office
     wait_until(lambda: not office.processes("look-after"))  # what is asked on contact
 
     for process in office.processes("rlmaster."):
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended with the one before
+            os.kill(process, signal.SIGKILL)
 
     wait_until(lambda: run.status().state is State.LOST, 40)
     assert "killed" in run.status().reason

@@ -151,8 +151,7 @@ def test_whoever_loses_patience_leaves_nothing_there(remote, office, moment):
     with pytest.raises(KeyboardInterrupt):
         make_environment(remote, PINS, interrupt_at)
 
-    wait_until(lambda: not office.processes("python"))
-    assert folders(office) == []
+    wait_until(lambda: not office.processes("python") and folders(office) == [])
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_help_explains_keys_states_and_places(empty_project, fake_command):
             await wait_for_text(pilot, text)
         assert "Focus Next" not in screen_text(pilot.app).partition("Keys everywhere")[0]
         await pilot.press("end")
-        await wait_for_text(pilot, "hosts.toml")
+        await wait_for_text(pilot, "your settings")
         await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
 

@@ -17,8 +17,7 @@ from tui.reading.run_pages import BEST, WORST
 from tui.screens.acting import TEXTUALS_OWN
 from tui.widgets.run_columns import MARK, UNREACHABLE
 from tui.widgets.run_columns import SIGNS as STATE_SIGNS
-from tui.words.plain_text import printable
-from tui.words.wording import state_colour
+from tui.words.wording import place, state_colour
 
 STATES = {
     State.PREPARED: "made, and not in a queue yet",
@@ -83,7 +82,7 @@ class HelpScreen(ModalScreen[None]):
             _states(),
             _table("Signs", list(SIGNS.items())),
             _table("Filters", [("/", FILTERS)]),
-            _table("Places", [(what, printable(str(path))) for what, path in self._places.items()]),
+            _table("Places", [(what, place(path)) for what, path in self._places.items()]),
         ]
         with VerticalScroll(classes="dialog help") as dialog:
             dialog.border_title = "Help"
