@@ -52,6 +52,10 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 making: dict[str, Any] = {"child": None, "folder": None}
 """What must not outlive whoever asked: a running program, a folder that is not whole."""
+may_begin = threading.Lock()
+"""Held while a program begins, and for good once whoever asked is gone."""
+REMOVALS = 50
+"""What is still being written comes back while it is removed, so that is tried again."""
 
 
 class Failed(Exception):  # noqa: N818  not an error of the script: the answer
@@ -79,13 +83,24 @@ def end_with_input() -> None:
     with suppress(OSError):
         while sys.stdin.buffer.read(4096):
             pass
+    may_begin.acquire()
     child, folder = making["child"], making["folder"]
     if child is not None:
         with suppress(OSError):
             os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     os._exit(1)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that others, who are about to end, may still write into."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(str(folder), ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------ running programs
@@ -101,18 +116,19 @@ def run(step: str, command: list[str], folder: Path, lock: int) -> None:
 
     It holds our lock too, so that nobody begins anew while it lives.
     """
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=clean_environment(TMPDIR=str(folder / "tmp")),
-        cwd="/",
-        start_new_session=True,
-        pass_fds=(lock,),
-        preexec_fn=die_with_parent,
-    )
-    making["child"] = child
+    with may_begin:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(TMPDIR=str(folder / "tmp")),
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(lock,),
+            preexec_fn=die_with_parent,
+        )
+        making["child"] = child
     lines, silent = pass_on(step, child)
     code = child.wait()
     making["child"] = None
@@ -203,7 +219,7 @@ def make(task: dict[str, Any]) -> dict[str, Any]:
         checked = fill(folder, task, lock)
         put_link(link, folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         raise
     making["folder"] = None
     return {**checked, "executable": python, "made": True}
