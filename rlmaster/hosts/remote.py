@@ -41,6 +41,8 @@ START = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline()))
 """Reads the bootstrap: no shell, be it fish or tcsh, sees anything but plain characters in it."""
 MOST_NOISE_BYTES = 64 * 1024
 """How much the start-up files of the shell there may print."""
+LAST_WORDS = 200
+"""How many characters of them fit into a sentence."""
 MOST_CHARACTERS = 2_000
 """How much of what a computer said is shown."""
 NOT_FOUND = 127
@@ -224,7 +226,7 @@ class RemoteHost:
                 raise wrong_answer(self.host.name)
 
     def _hindrance(self, does: str, said: bytes) -> str:
-        words = cleaned(said).split("\n")[-1]
+        words = cleaned(said).split("\n")[-1][-LAST_WORDS:]
         command = Target.parse(self.host.ssh_address).ssh_command
         return (
             f"{self.host.name}: a start-up file of the shell there, such as ~/.bashrc, {does}"
