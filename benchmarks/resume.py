@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from rlmaster.durable_files import read_json
-from rlmaster.embedders.base import FrameBatch, build_embedder
+from rlmaster.embedders.base import build_embedder
 from rlmaster.events import read_events
 from rlmaster.experiment import (
     Atari,
@@ -37,6 +37,7 @@ from rlmaster.experiment import (
     RandomFrames,
     Recording,
 )
+from rlmaster.replay.batches import SequenceBatch
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import (
@@ -165,7 +166,7 @@ def _train_and_announce(run: Path) -> int:
     from rlmaster.training import __main__ as process
     from rlmaster.training import checkpoint, frames, video
     from rlmaster.training.embedder_training import EmbedderTraining
-    from rlmaster.training.evaluation import HeldOut
+    from rlmaster.training.evaluation import Evaluation
     from rlmaster.training.gallery import Gallery
     from rlmaster.training.loss_curve import LossCurve
 
@@ -174,7 +175,7 @@ def _train_and_announce(run: Path) -> int:
         (frames, "collect", "collecting"),
         (ChunkFolder, "add", "sealing"),
         (EmbedderTraining, "_train", "training"),
-        (HeldOut, "measure", "evaluating"),
+        (Evaluation, "measure", "evaluating"),
         (checkpoint, "_write", "checkpointing"),
         (Gallery, "film", "rendering"),
     ):
@@ -257,7 +258,7 @@ def _print_stall(latent_dim: int) -> None:
     to_channels_last(embedder)
     optimiser = make_optimiser(embedder, experiment.training)
     update = make_update(embedder, optimiser, torch.float32, compiled=False)
-    batch = FrameBatch(torch.randint(256, (32, 1, 84, 84), dtype=torch.uint8))
+    batch = SequenceBatch.of_frames(torch.randint(256, (32, 1, 84, 84), dtype=torch.uint8))
     seconds: list[float] = []
     for _ in range(9):
         update(batch)  # so that the optimiser has its moments, and the copies are not in a cache

@@ -64,7 +64,7 @@ class Shot:
 
 SHOTS = {
     "runs": Shot((), "step-"),
-    "run": Shot(("enter",), "held_out/error"),
+    "run": Shot(("enter",), "canonical/error"),
     "new_run": Shot(
         (
             *("n", "wait:can a small autoencoder", "enter", "wait:latent_normalisation"),
@@ -72,7 +72,7 @@ SHOTS = {
         ),
         "3 runs",
     ),
-    "compare": Shot(("down", *("space",) * 7, "c"), "held_out/error"),
+    "compare": Shot(("down", *("space",) * 7, "c"), "canonical/error"),
 }
 
 

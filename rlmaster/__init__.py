@@ -9,45 +9,70 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlmaster.cli.launch import launch
-    from rlmaster.experiment import (
-        Atari,
+    from rlmaster.embedder_choices import (
         Autoencoder,
         Embedder,
+        ForwardPredictor,
+        InverseDynamics,
+        RandomEncoder,
+        VariationalAutoencoder,
+    )
+    from rlmaster.experiment import (
+        Atari,
         EmbedderTraining,
         Experiment,
-        FrameSource,
-        RandomFrames,
         Recording,
         Requirements,
+    )
+    from rlmaster.frame_sources import (
+        AgentFrames,
+        FrameSource,
+        RandomFrames,
+        ReplayFrames,
+        UniformStateFrames,
     )
     from rlmaster.loaded_run import LoadedRun, load_run
 
 _HOMES = {
+    "AgentFrames": "rlmaster.frame_sources",
     "Atari": "rlmaster.experiment",
-    "Autoencoder": "rlmaster.experiment",
-    "Embedder": "rlmaster.experiment",
+    "Autoencoder": "rlmaster.embedder_choices",
+    "Embedder": "rlmaster.embedder_choices",
     "EmbedderTraining": "rlmaster.experiment",
     "Experiment": "rlmaster.experiment",
-    "FrameSource": "rlmaster.experiment",
+    "ForwardPredictor": "rlmaster.embedder_choices",
+    "FrameSource": "rlmaster.frame_sources",
+    "InverseDynamics": "rlmaster.embedder_choices",
     "LoadedRun": "rlmaster.loaded_run",
-    "RandomFrames": "rlmaster.experiment",
+    "RandomEncoder": "rlmaster.embedder_choices",
+    "RandomFrames": "rlmaster.frame_sources",
     "Recording": "rlmaster.experiment",
+    "ReplayFrames": "rlmaster.frame_sources",
     "Requirements": "rlmaster.experiment",
+    "UniformStateFrames": "rlmaster.frame_sources",
+    "VariationalAutoencoder": "rlmaster.embedder_choices",
     "launch": "rlmaster.cli.launch",
     "load_run": "rlmaster.loaded_run",
 }
 
 __all__ = [
+    "AgentFrames",
     "Atari",
     "Autoencoder",
     "Embedder",
     "EmbedderTraining",
     "Experiment",
+    "ForwardPredictor",
     "FrameSource",
+    "InverseDynamics",
     "LoadedRun",
+    "RandomEncoder",
     "RandomFrames",
     "Recording",
+    "ReplayFrames",
     "Requirements",
+    "UniformStateFrames",
+    "VariationalAutoencoder",
     "launch",
     "load_run",
 ]

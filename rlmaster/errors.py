@@ -116,5 +116,8 @@ class TrainingError(RlmasterError):
 
 def near_match(word: str, known: Iterable[str]) -> str:
     """Return a clause that names what `word` may have been meant to be, or nothing."""
-    matches = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
+    choices = list(known)
+    # What differs by a letter needs no second guess.
+    matches = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.9)
+    matches = matches or difflib.get_close_matches(word.lower(), choices, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(matches)}?" if matches else ""

@@ -3,14 +3,18 @@
 import re
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from rlmaster.embedder_choices import Autoencoder, Embedder
 from rlmaster.errors import near_match
-from rlmaster.specification import AnyPart, Part, Specification, at_defaults, digest
+from rlmaster.frame_sources import FrameSource, RandomFrames
+from rlmaster.specification import AnyPart, Specification, at_defaults, digest
 
-NOT_SCIENTIFIC = frozenset({"name", "tags", "seed", "recording", "requires", "on_lost"})
+NOT_SCIENTIFIC = frozenset(
+    {"name", "tags", "seed", "recording", "requires", "on_lost", "frame_storage"}
+)
 """Fields of an experiment that do not change what is compared, and so do not enter its digest."""
 
 
@@ -43,46 +47,6 @@ class Atari(Specification):
     """Preset of every emulator option, named for the paper or benchmark that set it."""
     num_environments: int = Field(default=8, ge=1, le=1024)
     """Games played side by side, 1 to 1024."""
-
-
-class FrameSource(Part):
-    """Where the frames come from that a representation is learned from."""
-
-
-class RandomFrames(FrameSource):
-    """Frames of an agent that chooses uniformly among the actions."""
-
-    builds: ClassVar[str] = "rlmaster.atari.collection:RandomPolicy"
-
-    steps: int = Field(default=100_000, ge=100, le=100_000_000)
-    """Agent steps to collect, over all environments together, at least 100."""
-    held_out_share: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the episodes that is kept from training and measures the error, between 0 and 1."""
-
-
-class Embedder(Part):
-    """How observations become latents."""
-
-    latent_dim: int = Field(default=256, ge=1, le=65_536)
-    """Size of the latent, in numbers, 1 to 65,536."""
-
-
-Channels = Annotated[int, Field(ge=1, le=4096)]
-
-
-class Autoencoder(Embedder):
-    """One frame in, the same frame out, through a narrow latent."""
-
-    builds: ClassVar[str] = "rlmaster.embedders.autoencoder:AutoencoderEmbedder"
-
-    channels: tuple[Channels, Channels, Channels] = (32, 64, 64)
-    """Output channels of the encoder's three convolutions, mirrored by the decoder, 1 to 4096."""
-    loss: Literal["squared_error", "absolute_error"] = "squared_error"
-    """Error of a pixel in [0, 1] that is averaged over the frame."""
-    foreground_weight: float = Field(default=30.0, ge=0, le=1e6)
-    """Extra weight of pixels that differ from the game's background; 0 weighs all pixels alike."""
-    latent_normalisation: Literal["layer_norm_tanh", "none"] = "layer_norm_tanh"
-    """Whether latents are normalised and squashed into (-1, 1)."""
 
 
 class EmbedderTraining(Specification):
@@ -148,6 +112,8 @@ class Experiment(Specification):
     """What is kept beside the result."""
     requires: Requirements = Requirements()
     """What the run needs of a computer."""
+    frame_storage: Literal["auto", "device", "memory", "disk"] = "auto"
+    """Where frames live while training; auto takes the first with room: device, memory, disk."""
     on_lost: Literal["report", "resume"] = "report"
     """What happens when its computer dies or is restarted; `resume` goes on by itself."""
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -155,9 +121,14 @@ class Experiment(Specification):
     tags: tuple[str, ...] = ()
     """Words to find the run by."""
 
+    @model_validator(mode="after")
+    def _frames_can_be_had(self) -> Self:
+        self.frames.require_playable(self.environment.game)
+        return self
+
     def defaults(self) -> dict[str, Any]:
         """Return the JSON data of the same parts with every field that has a default left at it."""
-        return Experiment(
+        return Experiment.model_construct(  # for these need not hold together
             name=self.name,
             environment=at_defaults(self.environment),
             frames=at_defaults(self.frames),

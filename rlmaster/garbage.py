@@ -25,6 +25,7 @@ from rlmaster.storage import (
     entries_in,
     folders_in,
     own_run_folders,
+    shared_frames_folder,
     snapshot_folders,
     snapshots_folder,
 )
@@ -45,7 +46,7 @@ class Garbage:
     """Something that nobody needs any more."""
 
     kind: str
-    """`trash`, `snapshot`, `leftover`, `announcement` or `lock`."""
+    """`trash`, `snapshot`, `frames`, `leftover`, `announcement` or `lock`."""
     path: Path
     size_bytes: int
     what: str
@@ -70,6 +71,7 @@ def find_garbage(
         "what a cut removal left": _cut_removals(runs, meter),
         "deleted runs": _old_trash(runs, older_than_s, meter),
         "snapshots of code": _unused_snapshots(runs, meter),
+        "shared frames": _unused_frames(runs, meter),
         "what cut writes left": _leftovers(runs, meter),
         "what cut launches left": _half_launches(runs, meter),
         "what other computers sent": _sent_here(runs, meter),
@@ -86,7 +88,7 @@ def find_garbage(
 
 
 def _cut_removals(runs: Path, meter: Meter) -> Iterator[Garbage]:
-    for folder in (trash_folder(runs), snapshots_folder(runs)):
+    for folder in (trash_folder(runs), snapshots_folder(runs), shared_frames_folder(runs)):
         for path in entries_in(folder):
             if path.name.startswith(REMOVING):
                 yield _garbage("leftover", path, meter, "a removal that was cut")
@@ -125,6 +127,39 @@ def _remove_snapshot(path: Path) -> bool:
         return False
     if not _is_old(aside) and not path.exists():
         aside.rename(path)
+        return False
+    remove_tree(aside)
+    return True
+
+
+def _unused_frames(runs: Path, meter: Meter) -> Iterator[Garbage]:
+    """Find shared frames that no run has: none of their files has another name.
+
+    A run that is just taking them links one file after another; they may go under its hands then,
+    and it collects them itself.
+    """
+    for path in folders_in(shared_frames_folder(runs)):
+        if _is_old(path) and not _is_linked(path):
+            what = f"frames {path.name[:12]} that no run has any more"
+            yield _garbage("frames", path, meter, what, partial(_remove_frames, path))
+    for path in entries_in(shared_frames_folder(runs)):
+        if path.name.startswith(".partial-") and _is_old(path):
+            yield _garbage("leftover", path, meter, "the sharing of frames that was cut")
+
+
+def _is_linked(folder: Path) -> bool:
+    return any(file.stat().st_nlink > 1 for file in entries_in(folder))
+
+
+def _remove_frames(path: Path) -> bool:
+    """Remove shared frames, unless a run has taken them meanwhile."""
+    aside = path.with_name(f"{REMOVING}{path.name}")
+    try:
+        path.rename(aside)
+        if _is_linked(aside):
+            aside.rename(path)
+            return False
+    except FileNotFoundError:  # another `gc` was faster
         return False
     remove_tree(aside)
     return True

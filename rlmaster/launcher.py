@@ -6,13 +6,14 @@ Each step may be cut: what counts as a run is whole, and whoever looks after it 
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from rlmaster.durable_files import JsonObject, utc_now
+from rlmaster.durable_files import JsonObject, link_or_copy, utc_now
+from rlmaster.earlier_frames import find_frames_run, resolve_frames
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.hosts.inventory import Host
@@ -138,14 +139,17 @@ def launch(
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
-        UsageError: If the rationale is empty, or the script is not in the project.
+        UsageError: If the rationale is empty, the script is not in the project, or the frames of
+            an earlier run, which it names, are not all here.
         HostError: If the host cannot be reached; a run that is made by then is kept, and goes there
             by itself. Also if the queue cannot be written.
         LaunchError: If the worker does not begin; the run is kept, as failed.
     """
     script = _relative(description.file, project)
+    description = resolve_frames(description, project.runs)
     with _reached(project, host, say, ask) as destination:
         new = _NewRun(project, description, rationale, script, host, snapshot=snapshot)
+        new.frames_from = find_frames_run(description, project.runs)
         with new.made(destination, say) as run:
             pass
         destination.await_start(run)
@@ -179,12 +183,15 @@ def branch(  # noqa: PLR0913 - each is another thing to decide
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
-        UsageError: If the rationale is empty.
+        UsageError: If the rationale is empty, or the frames of an earlier run, which it names, are
+            not all here.
         HostError: If a host cannot be reached; a run that is made by then is kept, and goes there
             by itself. Also if the queue cannot be written.
         LaunchError: If the parent's files cannot be brought along, or the worker does not begin.
     """
     script = str(parent.provenance().get("script") or "")
+    if checkpoint is None:
+        description = resolve_frames(description, project.runs)
     with _reached(project, host, say, ask) as destination:
         new = _NewRun(project, description, rationale, script, host, parent, snapshot=snapshot)
         is_there = checkpoint is not None and destination.has(parent)
@@ -192,9 +199,11 @@ def branch(  # noqa: PLR0913 - each is another thing to decide
             new.goes_on_from = _start_there(parent, checkpoint)
         elif checkpoint is not None and not parent.is_here():
             _fetch(project, parent, checkpoint, say, ask)
+        elif checkpoint is None:
+            new.frames_from = find_frames_run(description, project.runs)
         with new.made(destination, say) as run:
             if checkpoint is not None and not is_there:
-                _bring_along(parent, checkpoint, run)
+                _bring_along(parent, (checkpoint, parent.replay), run)
         destination.await_start(run)
     return run
 
@@ -232,6 +241,8 @@ class _NewRun:
     """What it takes from its parent on the host that both are on, as provenance keeps it."""
     snapshot: Snapshot | None = None
     """The code that it trains with; None until that is kept."""
+    frames_from: RunFolder | None = None
+    """The run whose frames it learns from; None where it collects its own, or has its parent's."""
 
     @contextmanager
     def made(self, destination: Destination, say: Say) -> Generator[RunFolder]:
@@ -245,6 +256,8 @@ class _NewRun:
         run = RunFolder.reserve(self.project.runs, str(self.description.experiment["name"]))
         with _removed_unless_whole(run), RunLock(run.id) as lock:
             lock.take()  # which nobody else can have heard of
+            if self.frames_from:
+                _bring_along(self.frames_from, (self.frames_from.replay,), run)
             yield run
             self._fill(run, snapshot, destination.place(run))
             say(f"run {run.short_id} is in {run.path}")
@@ -266,7 +279,7 @@ class _NewRun:
             provenance=provenance,
             digests={"experiment": self.description.digest, "snapshot": snapshot.digest},
             differs_from_default=self.description.differs_from_default,
-            parents=[self.parent.id] if self.parent else [],
+            parents=[run.id for run in (self.parent, self.frames_from) if run],
         )
 
 
@@ -305,15 +318,15 @@ def _relative(file: str, project: Project) -> str:
     return Path(file).resolve().relative_to(project.root).as_posix()
 
 
-def _bring_along(parent: RunFolder, checkpoint: Path, run: RunFolder) -> None:
-    """Give a new run the frames and the checkpoint that it goes on from.
+def _bring_along(parent: RunFolder, folders: Iterable[Path], run: RunFolder) -> None:
+    """Give a new run frames, or a checkpoint, of another one.
 
-    Both never change once they are written, so they are the same files where the disk allows it.
+    They never change once they are written, so they are the same files where the disk allows it.
     """
     try:
-        for source in (checkpoint, parent.replay):
+        for source in folders:
             target = run.path / source.relative_to(parent.path)
-            shutil.copytree(source, target, copy_function=_link_or_copy)
+            _copy_tree(source, target)
     except OSError as error:
         raise LaunchError(
             f"what run {parent.short_id} has kept cannot be brought along ({error}); "
@@ -321,12 +334,11 @@ def _bring_along(parent: RunFolder, checkpoint: Path, run: RunFolder) -> None:
         ) from error
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    """Link a file, for none in these folders is ever changed in place; across disks, copy it."""
-    try:
-        Path(target).hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, target)
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder as links, for none of its files is ever changed in place."""
+    shutil.copytree(
+        source, target, copy_function=lambda file, copy: link_or_copy(Path(file), Path(copy))
+    )
 
 
 def _start_there(parent: RunFolder, checkpoint: Path) -> JsonObject:

@@ -13,6 +13,7 @@ from rlmaster.run_status import Status
 
 if TYPE_CHECKING:
     from rlmaster.embedders.base import BaseEmbedder
+    from rlmaster.replay.frame_store import FrameStore
     from rlmaster.reports.scalars import Series
 
 
@@ -81,6 +82,18 @@ class LoadedRun:
         embedder = build_embedder(self.experiment)
         load_networks(embedder, weights)
         return embedder.eval()
+
+    def replay(self) -> "FrameStore":
+        """Return the frames that the run learned from, in main memory, with what was done at them.
+
+        `episodes`, `frames_at`, `stack_at` and `sequences_at` of it give parts as torch tensors.
+
+        Raises:
+            RunFolderError: If there is no replay, or a part of it is missing or damaged.
+        """
+        from rlmaster.replay.frame_store import FrameStore
+
+        return FrameStore.load(self.folder.replay)
 
 
 def load_run(run: str | Path) -> LoadedRun:

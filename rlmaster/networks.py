@@ -1,67 +1,121 @@
 """Convolutional encoders and decoders for Atari frames.
 
-Shapes: B batch, S stacked frames, L latent; frames are 84x84.
+Shapes: B batch, K stacked frames, F numbers in a feature map, L latent; frames are 84x84.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from rlmaster.embedder_choices import ConvolutionalEmbedder
+
 FRAME_SIZE = 84
 """Height and width of a frame, in pixels."""
 
 
-class NatureEncoder(nn.Module):
-    """Three strided convolutions and a linear layer, `(B, S, 84, 84)` to `(B, L)`.
+class FrameEncoder(nn.Module):
+    """Convolutions, and what makes a latent of their feature map.
 
-    Source: Mnih et al. (2015), extended data table 1, with free widths.
+    The two steps are there one by one, for those who need the feature map too.
     """
 
-    def __init__(self, stacked_frames: int, channels: Sequence[int], latent_dim: int) -> None:
-        """Build the layers.
-
-        Args:
-            stacked_frames: S.
-            channels: Output channels of the three convolutions.
-            latent_dim: L.
-        """
+    def __init__(self, specification: ConvolutionalEmbedder) -> None:
+        """Build the layers that a specification asks for, with random weights."""
         super().__init__()
-        first, second, third = channels
-        self.layers = nn.Sequential(
-            nn.Conv2d(stacked_frames, first, kernel_size=8, stride=4),  # 20x20
-            nn.ReLU(),
-            nn.Conv2d(first, second, kernel_size=4, stride=2),  # 9x9
-            nn.ReLU(),
-            nn.Conv2d(second, third, kernel_size=3),  # 7x7
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(third * 7 * 7, latent_dim),
+        layers = {"nature": nature_convolutions, "data_efficient": data_efficient_convolutions}
+        self.convolutions = layers[specification.encoder](
+            specification.stacked_frames, specification.channels
         )
+        self.head = LatentHead(specification)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Encode frames `(B, S, 84, 84)` as `(B, L)`."""
-        return self.layers(frames)
+        """Encode frames `(B, K, 84, 84)` as latents `(B, L)`."""
+        return self.head(self.convolutions(frames))
+
+
+class LatentHead(nn.Module):
+    """Feature map to latent, `(B, F)` to `(B, L)`.
+
+    Source of layer normalisation and tanh: Yarats et al. (2021), SAC-AE, appendix B.
+    """
+
+    def __init__(self, specification: ConvolutionalEmbedder) -> None:
+        """Build the layers that a specification asks for, with random weights."""
+        super().__init__()
+        size = specification.latent_dim
+        is_projected = specification.projection == "linear"
+        is_squashed = specification.latent_normalisation == "layer_norm_tanh"
+        self.projection = (
+            nn.Linear(specification.feature_map_size, size) if is_projected else nn.Identity()
+        )
+        self.normalisation = (
+            nn.Sequential(nn.LayerNorm(size), nn.Tanh()) if is_squashed else nn.Identity()
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Make latents `(B, L)`, normalised in float32, of feature maps `(B, F)`."""
+        return self.normalisation(self.projection(features).float())
+
+
+def nature_convolutions(stacked_frames: int, channels: Sequence[int]) -> nn.Sequential:
+    """Return three strided convolutions, `(B, K, 84, 84)` to `(B, F)`, F = 49 x the last channels.
+
+    Source: Mnih et al. (2015), extended data table 1, with free widths.
+
+    Args:
+        stacked_frames: K.
+        channels: Output channels of the three.
+    """
+    first, second, third = channels
+    return nn.Sequential(
+        nn.Conv2d(stacked_frames, first, kernel_size=8, stride=4),  # 20x20
+        nn.ReLU(),
+        nn.Conv2d(first, second, kernel_size=4, stride=2),  # 9x9
+        nn.ReLU(),
+        nn.Conv2d(second, third, kernel_size=3),  # 7x7
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+
+
+def data_efficient_convolutions(stacked_frames: int, channels: Sequence[int]) -> nn.Sequential:
+    """Return two strided convolutions, `(B, K, 84, 84)` to `(B, F)`, F = 9 x the second channels.
+
+    Source: van Hasselt et al. (2019), appendix on the data-efficient Rainbow, with free widths.
+
+    Args:
+        stacked_frames: K.
+        channels: Output channels; the first two count.
+    """
+    first, second = channels[:2]
+    return nn.Sequential(
+        nn.Conv2d(stacked_frames, first, kernel_size=5, stride=5),  # 16x16
+        nn.ReLU(),
+        nn.Conv2d(first, second, kernel_size=5, stride=5),  # 3x3
+        nn.ReLU(),
+        nn.Flatten(),
+    )
 
 
 class FrameDecoder(nn.Module):
-    """The encoder's mirror, `(B, L)` to one frame `(B, 1, 84, 84)`.
+    """The Nature encoder's mirror, `(B, D)` to one frame `(B, 1, 84, 84)`, for every encoder.
 
     The last step works at 21x21 and interleaves sixteen channels into the full frame, which costs a
     fraction of a convolution at 84x84.
     Source of the interleaving: Shi et al. (2016), section 3.2.
     """
 
-    def __init__(self, channels: Sequence[int], latent_dim: int) -> None:
+    def __init__(self, channels: Sequence[int], inputs: int) -> None:
         """Build the layers.
 
         Args:
             channels: The encoder's channels, in the encoder's order.
-            latent_dim: L.
+            inputs: Numbers that a frame is drawn from, D.
         """
         super().__init__()
         first, second, third = channels
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, third * 7 * 7),
+            nn.Linear(inputs, third * 7 * 7),
             nn.ReLU(),
             nn.Unflatten(1, (third, 7, 7)),
             nn.ConvTranspose2d(third, second, kernel_size=3),  # 9x9
@@ -72,6 +126,6 @@ class FrameDecoder(nn.Module):
             nn.PixelShuffle(4),  # 84x84
         )
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Decode latents `(B, L)` as frames `(B, 1, 84, 84)`, unbounded."""
-        return self.layers(latent)
+    def forward(self, code: Tensor) -> Tensor:
+        """Decode `(B, D)` as frames `(B, 1, 84, 84)`, unbounded."""
+        return self.layers(code)

@@ -88,6 +88,7 @@ class RunFolder:
         self.tensors = path / "tensors"
         self.checkpoints = path / "checkpoints"
         self.replay = path / "replay"
+        self.coverage_file = path / "replay" / "coverage.json"
         self.plots = path / "plots"
         self.report = path / "report"
         self.report_tex = path / "report" / "report.tex"
@@ -299,6 +300,10 @@ class RunFolder:
     def write_tags(self, tags: Sequence[str]) -> None:
         """Replace the tags; those of the experiment stay in its configuration."""
         write_json(self.tags_file, {"tags": list(tags)}, durable=True)
+
+    def coverage(self) -> str:
+        """Return what the run's frames cover; empty until all are there, or where they are not."""
+        return str((read_json(self.coverage_file) or {}).get("sentence") or "")
 
     def standing(self) -> str:
         """Return how the run stands among earlier ones; empty until that was written."""

@@ -1,8 +1,8 @@
 """How a finished run stands beside earlier ones that may be compared with it.
 
-Comparable are runs of the same game, protocol, frames, budget and metric that completed earlier,
-except repeats of the same experiment and seed; fewer than three say nothing. A sentence once
-written never changes.
+Comparable are runs of the same game, protocol, budget and metric that completed earlier, and of the
+same frames where it is these that the metric measures, except repeats of the same experiment and
+seed; fewer than three say nothing. A sentence once written never changes.
 """
 
 from collections.abc import Sequence

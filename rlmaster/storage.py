@@ -162,6 +162,11 @@ def snapshot_folders(runs: Path) -> list[Path]:
     ]
 
 
+def shared_frames_folder(runs: Path) -> Path:
+    """Return where frames are kept that several runs ask for."""
+    return runs / ".frames"
+
+
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders in a folder, by name, but no link to one and none that is hidden."""
     inside = (path for path in entries_in(folder) if not path.name.startswith("."))

@@ -35,6 +35,16 @@ settings.register_profile("shared-cores", deadline=None, max_examples=50)
 settings.load_profile("shared-cores")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole test session: the canonical frames of a game are played once."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    os.environ["RLMASTER_CACHE"] = str(shared / "cache")
+    return shared / "cache"
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with hosts.toml and experiments/tiny.py; not a git repository."""

@@ -18,7 +18,8 @@ embedder = run.embedder()
 assert type(embedder).__name__ == "LinearEmbedder", embedder
 assert embedder.embed(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, 64)
 assert run.config["embedder"]["latent_noise"] == 0.2
-assert len(run.scalars()["held_out/error"].values) == 4
+assert len(run.scalars()["canonical/error"].values) == 4
+assert len(run.scalars()["train/latent_size"].values) == 20
 """
 
 
@@ -40,6 +41,11 @@ def test_an_embedder_in_the_users_own_files_trains_and_comes_back(rlmaster) -> N
         (rlmaster.project / name).unlink()
     rebuilt = rlmaster.python("-c", REBUILD)
     assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+def test_the_embedder_that_is_shown_is_the_one_in_experiments() -> None:
+    for name, code in code_blocks("docs/your_own_embedder.md").items():
+        assert (ROOT / name).read_text() == code, name
 
 
 def test_the_readme_shows_the_demos_own_experiment() -> None:

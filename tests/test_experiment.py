@@ -20,8 +20,11 @@ from rlmaster.experiment import (
 )
 from rlmaster.specification import Specification
 
-NOT_SCIENTIFIC = {"name", "tags", "seed", "recording", "requires", "on_lost"}
-EXPERIMENT = Experiment(name="x", environment=Atari(game="Pong"))
+NOT_SCIENTIFIC = {"name", "tags", "seed", "recording", "requires", "on_lost", "frame_storage"}
+# Its latent is as large as the feature map, so that it holds with and without a projection.
+EXPERIMENT = Experiment(
+    name="x", environment=Atari(game="Pong"), embedder=Autoencoder(latent_dim=3136)
+)
 
 experiments = st.builds(
     Experiment,
@@ -90,7 +93,7 @@ def another_value(part: Specification, name: str) -> Any:
         return not value
     if isinstance(value, tuple):
         return (*value[:-1], 7) if value else ("new",)
-    return value / 2 if isinstance(value, float) else value + 1
+    return value / 2 or 0.5 if isinstance(value, float) else value + 1
 
 
 def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> Experiment:

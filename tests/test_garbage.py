@@ -87,6 +87,61 @@ def test_what_a_live_project_is_made_of_stays(runs):
     assert found(runs) == []
 
 
+# ------------------------------------------------------------------------------- shared frames
+
+
+def share_frames(runs: Path, run: RunFolder, days: float = 2.0) -> Path:
+    """Let a run share its frames, some days ago."""
+    run.replay.mkdir()
+    (run.replay / "chunk-000000.npz").write_bytes(os.urandom(100_000))
+    entry = runs / ".frames" / ("f" * 64)
+    entry.mkdir(parents=True)
+    (entry / "chunk-000000.npz").hardlink_to(run.replay / "chunk-000000.npz")
+    (entry / "collected_by.json").write_text("{}")
+    age(entry, days)
+    return entry
+
+
+def test_shared_frames_go_with_the_last_run_that_has_them(runs):
+    run = make_run(runs)
+    entry = share_frames(runs, run)
+    assert found(runs) == []
+    delete(run)
+    assert found(runs) == []  # it may be restored
+    shutil.rmtree(runs / ".trash")
+    (item,) = found(runs)
+    assert (item.kind, item.path) == ("frames", entry)
+    assert item.what == "frames ffffffffffff that no run has any more"
+    assert item.size_bytes > 100_000
+    assert remove_all(runs) == ["frames"]
+    assert list((runs / ".frames").iterdir()) == []
+
+
+def test_shared_frames_that_a_run_takes_meanwhile_stay(runs):
+    run = make_run(runs)
+    entry = share_frames(runs, run)
+    shutil.rmtree(run.replay)
+    (item,) = found(runs)
+    run.replay.mkdir()
+    (run.replay / "chunk-000000.npz").hardlink_to(entry / "chunk-000000.npz")
+    assert not item.remove()
+    assert len(list(entry.iterdir())) == 2
+
+
+def test_shared_frames_that_are_young_stay(runs):
+    run = make_run(runs)
+    share_frames(runs, run, days=0.5)
+    shutil.rmtree(run.replay)
+    assert found(runs) == []
+
+
+def test_a_sharing_that_was_cut_goes(runs):
+    partial = runs / ".frames" / ".partial-x"
+    partial.mkdir(parents=True)
+    age(partial, 2)
+    assert remove_all(runs) == ["leftover"]
+
+
 # --------------------------------------------------------------------------------------- trash
 
 

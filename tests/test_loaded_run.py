@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rlmaster.errors import SpecificationError
+from rlmaster.errors import RunFolderError, SpecificationError
 from rlmaster.loaded_run import load_run
 from rlmaster.run_folder import RunFolder
 
@@ -63,3 +63,17 @@ def test_without_provenance_there_is_no_code_of_its_own(run, provenance):
     run.config_file.write_text(json.dumps({**CONFIG, "embedder": {"type": "nowhere:Mine"}}))
     with pytest.raises(SpecificationError, match="nowhere:Mine"):
         _ = load_run(run.path).experiment
+
+
+def test_a_notebook_gets_networks_and_frames_that_fit_each_other(finished_run):
+    run = load_run(finished_run.folder.path)
+    embedder, replay = run.embedder(), run.replay()
+    moments = replay.frame_indices(replay.episodes(), after=3)[:5]
+
+    assert replay.num_steps == 1000
+    assert embedder.embed(replay.stack_at(moments, 4)).shape == (5, embedder.latent_dim)
+
+
+def test_a_run_without_frames_says_so(run):
+    with pytest.raises(RunFolderError, match="has not finished collecting"):
+        load_run(run.path).replay()

@@ -3,16 +3,23 @@ import pytest
 import rlmaster
 
 PUBLIC_NAMES = [
+    "AgentFrames",
     "Atari",
     "Autoencoder",
     "Embedder",
     "EmbedderTraining",
     "Experiment",
+    "ForwardPredictor",
     "FrameSource",
+    "InverseDynamics",
     "LoadedRun",
+    "RandomEncoder",
     "RandomFrames",
     "Recording",
+    "ReplayFrames",
     "Requirements",
+    "UniformStateFrames",
+    "VariationalAutoencoder",
     "launch",
     "load_run",
 ]

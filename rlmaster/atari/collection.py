@@ -9,27 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rlmaster.atari.emulators import EmulatorEnvironments
 from rlmaster.atari.environment import AtariEnvironments, Step
-from rlmaster.experiment import RandomFrames
+from rlmaster.atari.exploration import Exploration
+from rlmaster.atari.policies import Actions, Policy, Ram
 
-Actions = NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 """Called with how much is done and how much there is to do."""
-
-SKIPPED_AT_ONCE = 65_536
-"""Choices that are drawn in one go where they are not needed; more would only take memory."""
-
-
-class Policy(Protocol):
-    """Whatever chooses actions."""
-
-    def actions(self, observation: NDArray[np.uint8]) -> Actions:
-        """Choose one action per environment, `(N,)`, for an observation `(N, K, H, W)`."""
-        ...
-
-    def skip(self, steps: int, num_environments: int) -> None:
-        """Be where it would be after choosing so often for so many environments."""
-        ...
 
 
 class Store(Protocol):
@@ -71,32 +57,6 @@ class Store(Protocol):
     def append(self, step: Step, actions: Actions | None) -> None:
         """Keep what was seen and the actions chosen there; None ends the recording."""
         ...
-
-
-class RandomPolicy:
-    """Chooses uniformly among the actions, with a generator of its own."""
-
-    def __init__(self, specification: RandomFrames, *, num_actions: int, seed: int) -> None:
-        """Start from a seed.
-
-        Args:
-            specification: What it is built from; a random policy needs nothing of it.
-            num_actions: Actions of the game under its protocol.
-            seed: The run's seed.
-        """
-        del specification
-        self._num_actions = num_actions
-        self._generator = np.random.default_rng(seed)
-
-    def actions(self, observation: NDArray[np.uint8]) -> Actions:
-        """Choose one action per environment, `(N,)`, whatever is seen."""
-        return self._generator.integers(self._num_actions, size=len(observation))
-
-    def skip(self, steps: int, num_environments: int) -> None:
-        """Draw what so many choices would have drawn."""
-        for first in range(0, steps, SKIPPED_AT_ONCE):
-            rows = min(SKIPPED_AT_ONCE, steps - first)
-            self._generator.integers(self._num_actions, size=(rows, num_environments))
 
 
 def rows_for(steps: int, num_environments: int) -> int:
@@ -160,7 +120,7 @@ def collect(
     While the emulators play, the step before is stored.
 
     Args:
-        environments: What is played.
+        environments: What is played; EmulatorEnvironments where the policy reads the memory.
         policy: Who plays.
         store: Where it is kept, one stream per environment.
         steps: Agent steps over all environments together; passed by less than one step of each.
@@ -174,7 +134,7 @@ def collect(
     while played < steps:
         if store.num_rows + 1 >= store.capacity_rows:
             store.reserve(store.capacity_rows * 5 // 4 + 1)
-        actions = policy.actions(step.observation)
+        actions = policy.actions(step, _ram(environments, policy))
         environments.send(actions)
         store.append(step, actions)
         played += int(np.count_nonzero(~step.ended))
@@ -182,3 +142,44 @@ def collect(
             on_progress(played, steps)
         step = environments.recv()
     store.append(step, None)
+
+
+def explore(
+    exploration: Exploration,
+    store: Store,
+    steps: int,
+    on_progress: OnProgress | None = None,
+    on_round: Callable[[], None] | None = None,
+) -> None:
+    """Play rounds until so many agent steps are in the store; it grows as needed.
+
+    A run that was cut restores the exploration to as many rounds as its store has rows of, and
+    calls this again.
+
+    Args:
+        exploration: Who plays, after as many rounds as the store has.
+        store: Where it is kept, one stream per excursion of a round.
+        steps: Agent steps over all streams together; passed by less than one round.
+        on_progress: Called at every row with the agent steps so far and `steps`.
+        on_round: Called after each round, when all rows of the store are complete, so that they and
+            the exploration can be saved.
+    """
+    played = store.num_steps
+    while played < steps:
+        store.reserve(store.num_rows + exploration.rows_of_a_round)
+        for step, actions in exploration.play_round():
+            store.append(step, actions)
+            played += int(np.count_nonzero(~step.ended))
+            if on_progress is not None:
+                on_progress(played, steps)
+        if on_round is not None:
+            on_round()
+
+
+def _ram(environments: AtariEnvironments, policy: Policy) -> Ram | None:
+    """Return the consoles' memory where the policy reads it."""
+    if not policy.needs_ram:
+        return None
+    if not isinstance(environments, EmulatorEnvironments):
+        raise TypeError("this policy reads the consoles' memory: let it play EmulatorEnvironments")
+    return environments.ram()

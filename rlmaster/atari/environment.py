@@ -17,6 +17,15 @@ from rlmaster.atari.protocols import Protocol
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
+Answer = tuple[
+    NDArray[np.uint8],
+    NDArray[np.floating[Any]],
+    NDArray[np.bool_],
+    NDArray[np.bool_],
+    dict[str, Any],
+]
+"""What gymnasium's vector environments answer: observation, reward, terminated, truncated, more."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -82,37 +91,41 @@ class AtariEnvironments:
         """
         self.num_environments = num_environments
         self.protocol = protocol
-        self._vector = AtariVectorEnv(
-            game,
-            num_environments,
-            batch_size=num_environments,
-            num_threads=num_threads,
-            thread_affinity_offset=-1,
-            max_num_frames_per_episode=protocol.max_episode_frames,
-            repeat_action_probability=protocol.repeat_action_probability,
-            full_action_space=protocol.full_action_space,
-            continuous=False,
-            continuous_action_threshold=0.5,
-            autoreset_mode=AutoresetMode.NEXT_STEP,
-            img_height=protocol.screen_size_pixels,
-            img_width=protocol.screen_size_pixels,
-            grayscale=True,
-            stack_num=protocol.stacked_frames,
-            frameskip=protocol.frame_skip,
-            maxpool=protocol.maxpool,
-            noop_max=protocol.max_noop_frames,
-            # A lost life is read from `lives`: the emulator's own signal looks like the game's end.
-            episodic_life=False,
-            life_loss_info=False,
-            reward_clipping=False,
-            use_fire_reset=protocol.fire_at_reset,
-        )
+        self._vector = self._load(game, num_threads)
         self._seed = seed
         self._reseed_after_steps = reseed_after_steps
         self._times_seeded = np.zeros(num_environments, np.int64)
         self._steps_since_seeding = np.zeros(num_environments, np.int64)
         self._ended = np.zeros(num_environments, np.bool_)
         self._lives = np.zeros(num_environments, np.int32)
+
+    def _load(self, game: str, num_threads: int) -> Any:
+        """Return what emulates; it answers as AtariVectorEnv does."""
+        return AtariVectorEnv(
+            game,
+            self.num_environments,
+            batch_size=self.num_environments,
+            num_threads=num_threads,
+            thread_affinity_offset=-1,
+            max_num_frames_per_episode=self.protocol.max_episode_frames,
+            repeat_action_probability=self.protocol.repeat_action_probability,
+            full_action_space=self.protocol.full_action_space,
+            continuous=False,
+            continuous_action_threshold=0.5,
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+            img_height=self.protocol.screen_size_pixels,
+            img_width=self.protocol.screen_size_pixels,
+            grayscale=True,
+            stack_num=self.protocol.stacked_frames,
+            frameskip=self.protocol.frame_skip,
+            maxpool=self.protocol.maxpool,
+            noop_max=self.protocol.max_noop_frames,
+            # A lost life is read from `lives`: the emulator's own signal looks like the game's end.
+            episodic_life=False,
+            life_loss_info=False,
+            reward_clipping=False,
+            use_fire_reset=self.protocol.fire_at_reset,
+        )
 
     @property
     def num_actions(self) -> int:

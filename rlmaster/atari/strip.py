@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rlmaster.atari.collection import RandomPolicy
 from rlmaster.atari.emulator import Emulator
 from rlmaster.atari.environment import AtariEnvironments, environment_seed
+from rlmaster.atari.policies import RandomPolicy
 from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.errors import RlmasterError, UsageError
-from rlmaster.experiment import Atari, RandomFrames
+from rlmaster.experiment import Atari
 
 SCREEN_SCALE = 2
 FRAME_SCALE = 4
@@ -46,19 +46,19 @@ def play(atari: Atari, seed: int, steps: int, count: int) -> list[Look]:
     environment = AtariEnvironments(
         atari.game, protocol, num_environments=1, seed=seed, reseed_after_steps=steps
     )
-    policy = RandomPolicy(RandomFrames(), num_actions=environment.num_actions, seed=seed)
+    policy = RandomPolicy(num_actions=environment.num_actions, seed=seed)
     emulator = Emulator(atari.game, protocol, environment_seed(seed, 0, 0))
     step = environment.reset()
-    emulator.reset(int(step.episode_frames[0]))
+    emulator.reset()
     moments = set(np.linspace(0, steps, count).round().astype(int).tolist())
     looks: list[Look] = []
     for number in range(steps + 1):
         if number in moments:
             looks.append(Look(number, emulator.screen(), step.observation[0, -1]))
-        actions = policy.actions(step.observation)
+        actions = policy.actions(step)
         step = environment.step(actions)
         if step.episode_start[0]:
-            emulator.reset(int(step.episode_frames[0]))
+            emulator.reset()
         else:
             emulator.act(int(actions[0]))
     return looks

@@ -177,6 +177,7 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
 
     A comma list such as --set seed=1,2,3 makes a run for each value.
     """
+    from rlmaster.earlier_frames import resolve_frames
     from rlmaster.experiment_script import Source, describe_grid
     from rlmaster.launcher import branch, keep_code
     from rlmaster.project import Project
@@ -188,6 +189,10 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     grid = describe_grid(Source(parent.config_file, "", parent.code_paths()), overrides or ())
     runs = grid_part(grid, begin_at, follow=follow)
     starts = [_start_of_branch(parent, description, start) for description in runs]
+    runs = [
+        description if start.checkpoint else resolve_frames(description, project.runs)
+        for description, start in zip(runs, starts, strict=True)
+    ]
     for sentence in dict.fromkeys(start.sentence for start in starts if start.sentence):
         say(sentence)
     if reason is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 10.0
 MARKS = {"good": "green", "warning": "yellow", "error": "red"}
-SHOWN_VALUES = ("train/loss", "held_out/error")
+SHOWN_VALUES = ("train/loss", "canonical/error")
 
 Show = Callable[["Update"], None]
 

@@ -209,6 +209,7 @@ def _sections(page: Page) -> Iterator[tuple[str, list[str]]]:
         "differs": [_differences(row)],
         "builds on": [_name(parent) for parent in page.parents],
         "led to": [_name(child) for child in page.children],
+        "frames": [page.run.coverage()],
         "host": [_host_sentence(page.host_choice)],
         "attempts": [_attempt_sentence(attempt) for attempt in page.attempts],
         "events": [_event_sentence(event, now) for event in reversed(page.events)],

@@ -6,23 +6,18 @@ Shapes: B batch, S frames in a row, H height, W width, L latent.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from rlmaster.atari.actions import num_actions
+from rlmaster.embedder_choices import Embedder
 from rlmaster.errors import TrainingError
-from rlmaster.experiment import Embedder, Experiment
+from rlmaster.experiment import Experiment
+from rlmaster.replay.batches import SequenceBatch
 from rlmaster.specification import resolve
-
-
-@dataclass(frozen=True)
-class FrameBatch:
-    """Frames as the replay stores them."""
-
-    frames: Tensor
-    """`(B, 1, H, W)`, uint8."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,8 @@ class EmbedderLoss:
 
     total: Tensor
     """What is minimised, a scalar."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """What else is worth a curve, by its name: scalars that no gradient reaches."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,23 @@ class BaseEmbedder(nn.Module, ABC):
     anew. A NaN in a parameter or a buffer ends the run.
     """
 
-    def __init__(self, latent_dim: int) -> None:
-        """Keep the size of the latent, L."""
+    drawing: ClassVar[str] = "reconstruction"
+    """What pictures call the frame that comes out: a reconstruction, or a prediction."""
+
+    def __init__(self, latent_dim: int, *, sequence_length: int = 1, least_frames: int = 1) -> None:
+        """Keep what the rest must know.
+
+        Args:
+            latent_dim: Size of the latent, L.
+            sequence_length: Frames in a row that `loss` and `preview` need, S. The replay supplies
+                them; where an episode is younger, the missing ones are zero and masked out.
+            least_frames: How many of them must have been played, 1 to S: 2 where the frame before
+                the newest and the action there are needed.
+        """
         super().__init__()
         self.latent_dim = latent_dim
+        self.sequence_length = sequence_length
+        self.least_frames = least_frames
 
     def prepare(self, frames: Tensor) -> None:
         """Look at training frames `(B, 1, H, W)`, uint8, once before the first update.
@@ -80,12 +90,16 @@ class BaseEmbedder(nn.Module, ABC):
         """Return the latent `(B, L)` of an observation `(B, S, H, W)`, uint8."""
 
     @abstractmethod
-    def loss(self, batch: FrameBatch) -> EmbedderLoss:
+    def loss(self, batch: SequenceBatch) -> EmbedderLoss:
         """Return the loss of a batch; called under autocast, so it reduces in float32."""
 
     @abstractmethod
-    def preview(self, batch: FrameBatch) -> Preview:
+    def preview(self, batch: SequenceBatch) -> Preview:
         """Return what should come out of the networks and what does."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters that are trained, as torch's optimisers take them."""
+        return [{"params": [weight for weight in self.parameters() if weight.requires_grad]}]
 
     def keep(self, keeper: Keeper, step: int) -> None:
         """Keep whatever is interesting about the weights; called after each evaluation."""
@@ -102,7 +116,7 @@ def build_embedder(experiment: Experiment) -> BaseEmbedder:
         module = resolve(specification.builds)
     except ValueError as error:
         raise TrainingError(f"embedder.builds: {error}") from error
-    return module(specification)
+    return module(specification, num_actions=num_actions(experiment.environment))
 
 
 def load_networks(embedder: BaseEmbedder, networks: Mapping[str, Tensor]) -> None:

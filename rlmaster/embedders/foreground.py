@@ -1,4 +1,4 @@
-"""What changes in a game's frames: the pixels that differ from its background.
+"""What changes in a game's frames: pixels that differ from its background or the frame before.
 
 Shapes: B batch, H height, W width.
 """
@@ -8,7 +8,7 @@ from torch import Tensor
 from rlmaster.embedders.base import unit_interval
 
 FOREGROUND_CONTRAST = 10 / 255
-"""How far a pixel must be from the background to count as foreground."""
+"""How far a pixel must be from the background, or from itself before, to count."""
 
 
 def median_background(frames: Tensor) -> Tensor:
@@ -19,3 +19,15 @@ def median_background(frames: Tensor) -> Tensor:
 def foreground(frames: Tensor, background: Tensor) -> Tensor:
     """Tell for each pixel whether frames `(B, 1, H, W)` in [0, 1] differ from the background."""
     return (frames - background).abs() > FOREGROUND_CONTRAST
+
+
+def motion(before: Tensor, frames: Tensor, was_played: Tensor) -> Tensor:
+    """Tell for each pixel whether frames `(B, 1, H, W)` in [0, 1] differ from those before them.
+
+    Args:
+        before: `(B, 1, H, W)` in [0, 1].
+        frames: `(B, 1, H, W)` in [0, 1].
+        was_played: Whether there is a frame before, `(B,)` bool; where not, nothing has moved.
+    """
+    changed = (frames - before).abs() > FOREGROUND_CONTRAST
+    return changed & was_played.view(-1, 1, 1, 1)

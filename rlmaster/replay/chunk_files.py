@@ -6,31 +6,22 @@ chunk files that it does not name are leftovers of an interrupted save, which th
 """
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
-from numpy.lib import format as npy_format
-from numpy.typing import NDArray
+from typing import Self
 
 from rlmaster.durable_files import read_json, write_atomically, write_json
 from rlmaster.errors import RunFolderError
+from rlmaster.replay.chunk_content import Rows, compress, read_verified
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FRAMES_PER_CHUNK = 4096
-COMPRESSION_LEVEL = 6
-"""Of deflate. Level 1 is 1.5 to 2 times as fast (6 compresses 180 MB/s) and twice the size."""
 THREADS = 2
 """Chunks that are compressed or read side by side; deflate and SHA-256 leave Python's lock."""
 
-Rows = dict[str, NDArray[Any]]
-"""Arrays by name, each `(rows, E, ...)`."""
 OnProgress = Callable[[int, int], None]
 """Called with the rows done and the rows to do."""
 
@@ -43,6 +34,16 @@ class Chunk:
     first_row: int
     rows: int
     sha256: str
+
+    @property
+    def stop_row(self) -> int:
+        """One past its last row."""
+        return self.first_row + self.rows
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        return int(self.file.removeprefix("chunk-").removesuffix(".npz"))
 
 
 OnDamage = Callable[[Chunk], None]
@@ -103,15 +104,38 @@ class ChunkFolder:
             raise RunFolderError(f"{_manifest_file(path)} is damaged; copy it again") from error
 
     @property
+    def connected(self) -> list[Chunk]:
+        """The newest chunks without a gap between them.
+
+        A ring that comes round between two saves loses rows that were never sealed.
+        """
+        first = 0
+        for number in range(1, len(self.chunks)):
+            if self.chunks[number].first_row != self.chunks[number - 1].stop_row:
+                first = number
+        return self.chunks[first:]
+
+    @property
+    def first_row(self) -> int:
+        """The oldest row that can be read."""
+        return self.connected[0].first_row if self.chunks else 0
+
+    @property
+    def stop_row(self) -> int:
+        """One past the newest row that is sealed."""
+        return self.chunks[-1].stop_row if self.chunks else 0
+
+    @property
     def num_rows(self) -> int:
-        """Rows of each stream that are sealed."""
-        return sum(chunk.rows for chunk in self.chunks)
+        """Rows of each stream that can be read."""
+        return self.stop_row - self.first_row
 
     def add(
         self,
         rows_between: Callable[[int, int], Rows],
         stop_row: int,
         on_progress: OnProgress | None = None,
+        oldest_row: int = 0,
     ) -> None:
         """Seal the rows after those that are sealed, up to `stop_row`.
 
@@ -119,15 +143,17 @@ class ChunkFolder:
             rows_between: Returns the rows from the first up to the second number.
             stop_row: One past the last row to seal.
             on_progress: Told as chunks are written.
+            oldest_row: The oldest that there still is.
 
         Raises:
             RunFolderError: If they cannot be written; the manifest then stays as it was.
         """
-        first_new_row = self.num_rows
+        first_new_row = max(self.stop_row, oldest_row)
+        first_number = self.chunks[-1].number + 1 if self.chunks else 0
         rows_per_chunk = rows_of_a_chunk(self.num_environments)
 
         def seal(first_row: int) -> Chunk:
-            number = len(self.chunks) + (first_row - first_new_row) // rows_per_chunk
+            number = first_number + (first_row - first_new_row) // rows_per_chunk
             stop = min(first_row + rows_per_chunk, stop_row)
             content = compress(rows_between(first_row, stop))
             file = f"chunk-{number:06d}.npz"
@@ -142,9 +168,7 @@ class ChunkFolder:
                 for chunk in threads.map(seal, range(first_new_row, stop_row, rows_per_chunk)):
                     new.append(chunk)
                     if on_progress is not None:
-                        on_progress(
-                            chunk.first_row + chunk.rows - first_new_row, stop_row - first_new_row
-                        )
+                        on_progress(chunk.stop_row - first_new_row, stop_row - first_new_row)
             self._write_manifest([*self.chunks, *new])
         except OSError as error:
             raise _cannot_write(self.path, error) from error
@@ -156,7 +180,7 @@ class ChunkFolder:
         on_progress: OnProgress | None = None,
         on_damage: OnDamage | None = None,
     ) -> None:
-        """Read and verify all chunks.
+        """Read and verify all connected chunks.
 
         Args:
             keep_rows: Called, from several threads, with the number of the first row and the rows.
@@ -167,25 +191,71 @@ class ChunkFolder:
         Raises:
             RunFolderError: If a chunk is missing or damaged, by its name.
         """
-        total_rows = self.num_rows
+        first_row, total_rows = self.first_row, self.num_rows
 
         def read_one(chunk: Chunk) -> Chunk | RunFolderError:
             try:
-                keep_rows(chunk.first_row, _verified_rows(self.path / chunk.file, chunk.sha256))
+                keep_rows(chunk.first_row, read_verified(self.path / chunk.file, chunk.sha256))
             except RunFolderError as error:
                 return error
             return chunk
 
         with ThreadPoolExecutor(THREADS) as threads:
-            for number, answer in enumerate(threads.map(read_one, self.chunks)):
+            for chunk, answer in zip(
+                self.connected, threads.map(read_one, self.connected), strict=True
+            ):
                 if isinstance(answer, RunFolderError):
                     if on_damage is None:
                         raise answer
-                    on_damage(self.chunks[number])
-                    self.chunks = self.chunks[:number]
+                    on_damage(chunk)
+                    self.chunks = self.chunks[: self.chunks.index(chunk)]
                     return
                 if on_progress is not None:
-                    on_progress(answer.first_row + answer.rows, total_rows)
+                    on_progress(answer.stop_row - first_row, total_rows)
+
+    def cut_back(self, stop_row: int) -> None:
+        """Forget chunks that were sealed after a checkpoint, since other rows will follow it.
+
+        Raises:
+            RunFolderError: If the manifest cannot be written.
+        """
+        self._keep([chunk for chunk in self.chunks if chunk.first_row < stop_row])
+
+    def expire(self, oldest_row: int) -> None:
+        """Forget chunks that hold only rows before one.
+
+        Raises:
+            RunFolderError: If the manifest cannot be written.
+        """
+        self._keep([chunk for chunk in self.chunks if chunk.stop_row > oldest_row])
+
+    def covering(self, first_row: int, stop_row: int) -> Self:
+        """Return the chunks that hold some rows, as a folder to read.
+
+        Raises:
+            RunFolderError: If they do not hold all of them, and end with the last.
+        """
+        needed = [chunk for chunk in self.chunks if chunk.stop_row > first_row]
+        folder = type(self)(self.path, self.num_environments, self.frame_shape, needed)
+        if first_row < stop_row and (folder.first_row > first_row or folder.stop_row != stop_row):
+            raise RunFolderError(
+                f"{self.path} does not hold the rows {first_row:,} to {stop_row - 1:,} that the "
+                "checkpoint needs; copy the run's replay again, or resume from another checkpoint"
+            )
+        return folder
+
+    def _keep(self, chunks: list[Chunk]) -> None:
+        """Let the manifest name some chunks only, and then delete the others."""
+        forgotten = [chunk for chunk in self.chunks if chunk not in chunks]
+        if not forgotten:
+            return
+        try:
+            self._write_manifest(chunks)
+            self.chunks = chunks
+            for chunk in forgotten:
+                (self.path / chunk.file).unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
 
     def _write_manifest(self, chunks: list[Chunk]) -> None:
         manifest = {
@@ -200,37 +270,6 @@ class ChunkFolder:
 def rows_of_a_chunk(num_environments: int) -> int:
     """Return how many rows a chunk file holds, unless it is the last one of a recording."""
     return max(1, FRAMES_PER_CHUNK // num_environments)
-
-
-def compress(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the content of an npz file; the same arrays always give the same bytes."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(
-        file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION_LEVEL
-    ) as archive:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            npy_format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
-            member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed, unlike that of `writestr`
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, content.getbuffer(), compresslevel=COMPRESSION_LEVEL)
-    return file.getvalue()
-
-
-def _verified_rows(file: Path, sha256: str) -> Rows:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RunFolderError(
-            f"{file} cannot be read ({error.strerror or error}); copy the run's replay again"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise RunFolderError(
-            f"{file} is damaged: its checksum is not the one in manifest.json; copy it again, or "
-            "collect the frames again"
-        )
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
 
 
 def _manifest_file(path: Path) -> Path:

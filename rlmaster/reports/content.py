@@ -79,7 +79,12 @@ def gather(run: RunFolder, standing: str = "") -> Content:
     content.result = read("the result", lambda: result_sentence(progress), "")
     content.standing = _sentence(standing or provenance.get("standing"))
     content.chosen, content.left_at_default = _hyperparameters(config, facts)
-    content.provenance = [*_origin(provenance, facts), *_machine(environment, attempts)]
+    covered = read("replay/coverage.json", run.coverage, "")
+    content.provenance = [
+        *_origin(provenance, facts),
+        *([("Frames", _value(covered))] if covered else []),
+        *_machine(environment, attempts),
+    ]
     return content
 
 

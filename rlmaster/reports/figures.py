@@ -70,6 +70,18 @@ STANDARD_PLOTS: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
         {"train/loss": ""},
         {"y_label": "Training loss", "smoothing": SMOOTHING},
     ),
+    "canonical_error": (
+        {
+            "canonical/error": "whole frame",
+            "canonical/foreground_error": "foreground",
+            "canonical/ball_error": "ball",
+        },
+        {"y_label": "Error on canonical frames", "mark_ends": True},
+    ),
+    "ball_found": (
+        {"canonical/ball_found": ""},
+        {"y_label": "Share of balls found", "from_zero": True, "mark_ends": True},
+    ),
     "held_out_error": (
         {"held_out/error": "whole frame", "held_out/foreground_error": "foreground"},
         {"y_label": "Held-out error", "mark_ends": True},
@@ -101,7 +113,7 @@ class Line:
 def draw_standard_plots(
     series: Mapping[str, Series], folder: Path, *, axis: str = "updates"
 ) -> dict[str, Path]:
-    """Draw training loss, held-out error and throughput, each where its scalars exist.
+    """Draw the curves that every report shows, each where its scalars exist.
 
     Args:
         series: Scalars of the run, by tag.
@@ -109,7 +121,7 @@ def draw_standard_plots(
         axis: What the steps count: `updates` or `steps`.
 
     Returns:
-        The plots that were drawn, by name: `training_loss`, `held_out_error`, `throughput`.
+        The plots that were drawn, by their names in `STANDARD_PLOTS`.
     """
     drawn: dict[str, Path] = {}
     for name, (tags, options) in STANDARD_PLOTS.items():

@@ -19,6 +19,8 @@ from rlmaster.run_folder import RunFolder
 LARGEST_PREVIEW_PIXELS = 40_000_000
 PLOT_CAPTIONS = {
     "training_loss": "training loss, each recorded value (light) and smoothed (dark)",
+    "canonical_error": "error on the game's canonical frames; open circles: before training",
+    "ball_found": "share of canonical frames whose drawn ball is within 2 pixels of the true one",
     "held_out_error": "error on frames held out from training; open circles: before training",
     "throughput": "speed of training, each recorded value (light) and smoothed (dark)",
 }

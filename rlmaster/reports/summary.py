@@ -1,6 +1,7 @@
 """What a run came to, in one plain sentence for terminal, notification and report alike."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rlmaster.run_folder import Progress
@@ -26,7 +27,15 @@ def result_sentence(progress: Progress) -> str:
     addition = ""
     if best is not None and math.isfinite(best) and rounded(best) != rounded(value):
         addition = f"; its best was {rounded(best)}"
-    return f"{metric} {change}{unit}{factor}{addition}."
+    return f"{metric} {change}{unit}{factor}{addition}.{_ball(result)}"
+
+
+def _ball(result: Mapping[str, Any]) -> str:
+    """Say how often an embedder still draws the ball, where that was measured."""
+    found = _number(result.get("canonical/ball_found"))
+    if found is None or not 0 <= found <= 1:
+        return ""
+    return f" The ball is found in {found:.0%} of the frames that show one."
 
 
 def metric_name(tag: str) -> str:

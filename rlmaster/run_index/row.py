@@ -22,10 +22,12 @@ YARDSTICK_FIELDS = (
     "training.updates",
     "training.batch_size",
 )
-"""With the fields of the frames and the metric, what runs must share to be compared."""
+"""With fields of the frames and the metric, what runs must share to be compared."""
 JSON_FIELDS = ("tags", "parents", "differs")
 """Fields of a row that hold several texts."""
 FRAMES = "frames."
+CANONICAL = "canonical/"
+"""Begins a metric that is of the same frames for every run of a game."""
 TRAINING = "training"
 """The phase that takes longest, and of which a share says how far the run is."""
 UNKNOWN_TIME = datetime(1, 1, 1, tzinfo=UTC)
@@ -191,7 +193,9 @@ def _flat_config(run: RunFolder) -> JsonObject:
 def _yardstick(config: JsonObject, metric: str) -> str:
     """Return what two runs must share to be compared, as text."""
     fields = {name: config.get(name) for name in YARDSTICK_FIELDS}
-    fields |= {name: value for name, value in config.items() if name.startswith(FRAMES)}
+    # Canonical frames are the same for all, so runs that learned from others may be compared.
+    frames = f"{FRAMES}steps" if metric.startswith(CANONICAL) else FRAMES
+    fields |= {name: value for name, value in config.items() if name.startswith(frames)}
     return _json({**fields, "metric": metric}, sort_keys=True)
 
 

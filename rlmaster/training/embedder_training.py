@@ -4,29 +4,41 @@ It always goes on from what lies in the run folder: from nothing where the run i
 frames and the newest whole checkpoint where it was cut, from its parent's where it is a branch.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from rlmaster.embedders.base import BaseEmbedder, FrameBatch, build_embedder
+from rlmaster.embedders.base import BaseEmbedder, build_embedder
 from rlmaster.errors import RunFolderError, TrainingError
 from rlmaster.experiment import Experiment
-from rlmaster.replay.frame_store import Episode, FrameStore
+from rlmaster.replay.batches import SequenceBatch
+from rlmaster.replay.frame_store import Episode
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened
+from rlmaster.training.batches import Batches
+from rlmaster.training.canonical import (
+    CANONICAL_STEPS,
+    CanonicalFrames,
+    canonical_frames,
+    note_of,
+)
 from rlmaster.training.checkpoint import Checkpoint, read_newest_whole, step_of
 from rlmaster.training.checkpointing import Checkpointing
 from rlmaster.training.computer import describe_computer, why_not_bit_by_bit
-from rlmaster.training.evaluation import BACKGROUND_FRAMES, HeldOut, Indices, evenly_chosen
+from rlmaster.training.evaluation import (
+    BACKGROUND_FRAMES,
+    Evaluation,
+    evenly_chosen,
+    held_out_frames,
+)
 from rlmaster.training.frames import FrameCollection
-from rlmaster.training.gallery import Gallery
+from rlmaster.training.gallery import Gallery, moments_of_a_run
 from rlmaster.training.learner import Arithmetic, Learner, require_fit
 from rlmaster.training.loss_curve import LossCurve
-from rlmaster.training.memory import require_memory
+from rlmaster.training.memory import require_room_for_latent
+from rlmaster.training.pace import Pace
 from rlmaster.training.recording import Recording
 from rlmaster.training.results import METRIC, Results
 from rlmaster.training.schedule import evenly_spaced, growing
@@ -62,7 +74,6 @@ class EmbedderTraining:
         self.device = best_device()
         self._run_id = str(run.run()["id"])  # which a renamed folder keeps
         self._seeds = seeds_from(experiment.seed)
-        self._batch_order = np.random.default_rng(self._seeds.batches)
 
     def execute(self) -> None:
         """Collect, train, measure, and keep everything.
@@ -82,7 +93,6 @@ class EmbedderTraining:
             self._advance,
             learned_from=checkpoint is not None,
         )
-        require_memory(frames.source.steps, self.device)
         self.recording.begin(self._first_step(checkpoint))
         self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
         self._say_where_it_goes_on(checkpoint, frames.load())
@@ -90,16 +100,26 @@ class EmbedderTraining:
         train, held_out = store.split_episodes(frames.source.held_out_share, self._seeds.split)
         train_indices = store.frame_indices(train)
         self._prepare(embedder, store.frames_at(evenly_chosen(train_indices, BACKGROUND_FRAMES)))
-        measured = HeldOut(store, train_indices, store.frame_indices(held_out))
-        gallery = Gallery(store, held_out, embedder)
-        batches = self._batches(store, train_indices)
+        canonical = self._canonical_frames()
+        evaluation = Evaluation(
+            canonical.measured(), held_out_frames(store, train, held_out, embedder)
+        )
+        gallery = Gallery(store, moments_of_a_run(store, held_out, canonical, embedder), embedder)
+        batches = Batches(
+            store,
+            train,
+            embedder,
+            batch_size=self.experiment.training.batch_size,
+            seed=self._seeds.batches,
+        )
         learner = self._learner(embedder, batches, checkpoint)
-        self._train(learner, batches, measured, gallery, checkpoint)
+        self._train(learner, batches, evaluation, gallery, checkpoint)
         self._film(gallery, held_out)
 
     # ---------------------------------------------------------------------- where it goes on
 
     def _build(self) -> BaseEmbedder:
+        require_room_for_latent(self.experiment.embedder, self.device)
         torch.manual_seed(self._seeds.weights)
         embedder = build_embedder(self.experiment).to(self.device)
         to_channels_last(embedder)
@@ -111,6 +131,14 @@ class EmbedderTraining:
         torch.manual_seed(self._seeds.updates)
         with self.stop.at_once():
             embedder.prepare(frames)
+
+    def _canonical_frames(self) -> CanonicalFrames:
+        """Return what every run of the game is measured on; played unless this computer has it."""
+        atari = self.experiment.environment
+        if note := note_of(atari.game):
+            self.recording.event("note", note)
+        self.recording.phase("preparing", CANONICAL_STEPS, "steps")
+        return canonical_frames(atari, self.device, self._advance)
 
     def _newest_checkpoint(self) -> Checkpoint | None:
         """Return what updates go on from; None where they begin."""
@@ -152,37 +180,29 @@ class EmbedderTraining:
 
     # ------------------------------------------------------------------------------- updates
 
-    def _batches(self, store: FrameStore, train_indices: Indices) -> Iterator[FrameBatch]:
-        """Yield training batches for ever; a pure function of the seed."""
-        size = self.experiment.training.batch_size
-        while True:
-            chosen = self._batch_order.integers(len(train_indices), size=size)
-            yield FrameBatch(store.frames_at(train_indices[chosen]))
-
     def _learner(
         self,
         embedder: BaseEmbedder,
-        batches: Iterator[FrameBatch],
+        batches: Batches,
         checkpoint: Checkpoint | None,
     ) -> Learner:
         """Return what learns, still as it is before the first update."""
         training = self.experiment.training
         if checkpoint is None:
-            arithmetic = self._choose_arithmetic(embedder, next(batches))
+            arithmetic = self._choose_arithmetic(embedder, next(batches.after(0)))
         else:
             before = checkpoint.counters["arithmetic"]
             arithmetic = Arithmetic.resumed(training, before, self.device)
         return Learner(
             embedder,
             make_optimiser(embedder, training),
-            self._batch_order,
             LossCurve(self.recording, training.updates, self.device),
             Results(self.recording),
             arithmetic,
             self._run_id,
         )
 
-    def _choose_arithmetic(self, embedder: BaseEmbedder, batch: FrameBatch) -> Arithmetic:
+    def _choose_arithmetic(self, embedder: BaseEmbedder, batch: SequenceBatch) -> Arithmetic:
         training = self.experiment.training
         precision = choose_precision(training.precision, self.device)
         if needs_trial(training):
@@ -197,8 +217,8 @@ class EmbedderTraining:
     def _train(
         self,
         learner: Learner,
-        batches: Iterator[FrameBatch],
-        measured: HeldOut,
+        batches: Batches,
+        evaluation: Evaluation,
         gallery: Gallery,
         checkpoint: Checkpoint | None,
     ) -> None:
@@ -206,18 +226,18 @@ class EmbedderTraining:
         checkpoints = Checkpointing(learner, self.experiment, self.run.checkpoints, self.recording)
         done = checkpoint.step if checkpoint else 0
         if checkpoint is None:
-            learner.results.begin(measured.measure(learner.embedder))
+            learner.results.begin(evaluation.measure(learner.embedder))
         else:
-            self._restore(learner, checkpoint, measured, checkpoints)
+            self._restore(learner, checkpoint, evaluation, checkpoints)
         evaluate_at = evenly_spaced(training.updates, training.evaluations)
         preview_at = growing(training.updates, keep.previews)
-        pace = _Pace(done)
+        pace = Pace(done)
         self.recording.phase("training", training.updates, "updates", done)
         for step in self._updates(learner, batches, done):
             is_best = False
             if step in evaluate_at:
                 self.recording.scalars(step, {"train/updates_per_s": pace.lap(step)})
-                is_best = learner.results.add(step, measured.measure(learner.embedder))
+                is_best = learner.results.add(step, evaluation.measure(learner.embedder))
                 learner.embedder.keep(self.recording, step)
                 pace.restart(step)
             if step in preview_at:
@@ -234,24 +254,24 @@ class EmbedderTraining:
         self,
         learner: Learner,
         checkpoint: Checkpoint,
-        measured: HeldOut,
+        evaluation: Evaluation,
         checkpoints: Checkpointing,
     ) -> None:
         """Bring the learner to a checkpoint; a branch's best and result are its own from there."""
         learner.restore(checkpoint)
         is_branch = not self._is_own(checkpoint)
         if is_branch:
-            error = measured.measure(learner.embedder)
-            learner.results.begin_branch(checkpoint.step, error)
+            measured = evaluation.measure(learner.embedder)
+            learner.results.begin_branch(checkpoint.step, measured)
         checkpoints.keep_restored(checkpoint.step, is_best=is_branch)
 
-    def _updates(self, learner: Learner, batches: Iterator[FrameBatch], done: int) -> Iterator[int]:
+    def _updates(self, learner: Learner, batches: Batches, done: int) -> Iterator[int]:
         """Do one update after the other, and yield the number of each."""
-        update = self._make_update(learner)
-        for step in range(done + 1, self.experiment.training.updates + 1):
+        update, total = self._make_update(learner), self.experiment.training.updates
+        for step, batch in zip(range(done + 1, total + 1), batches.after(done), strict=False):
             # The first may compile for a minute, and before it there is nothing new to keep.
             with self.stop.at_once(when=step == done + 1):
-                loss = update(next(batches))
+                loss = update(batch)
             self.recording.advance(step)
             learner.curve.add(step, loss)
             yield step
@@ -295,16 +315,3 @@ class EmbedderTraining:
             gallery.film(self.run.videos / "held_out.mp4", episodes, self._advance)
         except TrainingError as error:
             self.recording.event("note", str(error), self.experiment.training.updates)
-
-
-class _Pace:
-    """Updates in a second, not counting the time that evaluations take."""
-
-    def __init__(self, step: int) -> None:
-        self.restart(step)
-
-    def restart(self, step: int) -> None:
-        self._step, self._time_s = step, time.perf_counter()
-
-    def lap(self, step: int) -> float:
-        return (step - self._step) / (time.perf_counter() - self._time_s)

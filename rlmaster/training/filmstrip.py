@@ -5,22 +5,18 @@ Shapes: N moments, H height, W width.
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rlmaster.training.pictures import (
     BACKDROP,
-    COLUMNS,
     GAP,
     HEADER,
     INK,
     PANEL,
     WHOLE_SCALE,
     WINDOW,
-    ZOOM,
-    Frames,
+    Drawn,
     Window,
-    magnify,
 )
 
 ROW_NAMES = 134
@@ -31,19 +27,11 @@ FRAME_LINE = (255, 176, 0)
 """Colour of the line around what is magnified, which is no grey and so no part of the game."""
 
 
-def draw_filmstrip(
-    originals: Frames,
-    reconstructions: Frames,
-    windows: Sequence[Window],
-    steps: Sequence[int],
-    caption: str,
-) -> Image.Image:
+def draw_filmstrip(moments: Drawn, steps: Sequence[int], caption: str) -> Image.Image:
     """Draw a column for each moment: three whole frames, and below them three magnified windows.
 
     Args:
-        originals: `(N, H, W)`.
-        reconstructions: `(N, H, W)`.
-        windows: What to magnify of each moment.
+        moments: What to draw.
         steps: When each moment is, in agent steps since the episode began.
         caption: Above it all.
     """
@@ -53,29 +41,20 @@ def draw_filmstrip(
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=14)
     draw.text((GAP, 3), caption, INK, font)
-    for name, top in zip(_row_names(), tops, strict=True):
+    for name, top in zip(moments.headings(), tops, strict=True):
         draw.text((GAP, top + PANEL // 2), name, INK, font, anchor="lm")
-    for column, moment in enumerate(zip(originals, reconstructions, windows, steps, strict=True)):
-        original, drawn, window, step = moment
-        left = ROW_NAMES + column * (PANEL + GAP)
+    for number, (window, step) in enumerate(zip(moments.windows, steps, strict=True)):
+        left = ROW_NAMES + number * (PANEL + GAP)
         draw.text((left + PANEL // 2, HEADER + 1), f"step {step:,}", INK, font, anchor="ma")
-        difference = np.abs(original.astype(np.int16) - drawn).astype(np.uint8)
-        frames = (original, drawn, difference)
-        panels = [magnify(frame, WHOLE_SCALE) for frame in frames]
-        panels += [magnify(window.cut(frame), ZOOM) for frame in frames]
-        for panel, top in zip(panels, tops, strict=True):
+        for panel, top in zip(moments.panels(number), tops, strict=True):
             strip.paste(panel, (left, top))
         draw.rectangle(_outline(window, left, tops[0]), outline=FRAME_LINE)
     return strip
 
 
-def _row_names() -> list[str]:
-    return [*COLUMNS, *(f"{name}, x{ZOOM}" for name in COLUMNS)]
-
-
 def _row_tops() -> list[int]:
     """Return where each row of panels begins."""
-    whole = [2 * HEADER + row * (PANEL + GAP) for row in range(len(COLUMNS))]
+    whole = [2 * HEADER + row * (PANEL + GAP) for row in range(3)]
     return [*whole, *(whole[-1] + PANEL + GROUP_GAP + row * (PANEL + GAP) for row in range(3))]
 
 

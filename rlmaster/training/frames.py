@@ -5,40 +5,29 @@ borders depend on the number of rows alone: however often a run is cut, its repl
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from rlmaster.atari.collection import (
-    OnProgress,
-    Policy,
-    collect,
-    is_collected,
-    play_again,
-    rows_for,
-)
-from rlmaster.atari.environment import AtariEnvironments, Step
-from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.durable_files import read_json, write_json
 from rlmaster.errors import RunFolderError, TrainingError
-from rlmaster.experiment import Experiment, RandomFrames
+from rlmaster.experiment import Experiment
 from rlmaster.replay.chunk_files import MANIFEST, Chunk, ChunkFolder
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened, resolve
+from rlmaster.training.collecting import Collector
+from rlmaster.training.frame_cache import FrameCache, collected_from
+from rlmaster.training.frame_coverage import describe_coverage, labelled_rows
+from rlmaster.training.memory import require_room_for_frames
 from rlmaster.training.recording import Recording
 from rlmaster.training.stopping import StopRequested
 
 SOURCE = "source.json"
 """Beside the chunks: what they were collected from, and with which emulator."""
-
-
-@dataclass(frozen=True)
-class _Players:
-    environments: AtariEnvironments
-    policy: Policy
 
 
 class FrameCollection:
@@ -65,14 +54,19 @@ class FrameCollection:
             learned_from: Whether a checkpoint goes on from these frames, so that no others will do.
 
         Raises:
-            TrainingError: If frames of that kind cannot be collected.
+            TrainingError: If there is no room for so many.
         """
-        source = experiment.frames
-        if not isinstance(source, RandomFrames):
-            raise TrainingError(f"frames of the type {type(source).__name__} cannot be collected")
-        self.source = source
+        self.source = experiment.frames
         self._experiment = experiment
         self._folder = run.replay
+        self._coverage_file = run.coverage_file
+        self._collector: Collector[Any] = resolve(self.source.builds)(
+            self.source, experiment, self._folder
+        )
+        self._cache = FrameCache.of(run, experiment)
+        num_environments = experiment.environment.num_environments
+        num_frames = self._collector.capacity_rows * num_environments
+        require_room_for_frames(num_frames, experiment.frame_storage, device, self._folder)
         self._recording = recording
         self._device = device
         self._advance = advance
@@ -87,7 +81,9 @@ class FrameCollection:
 
         Raises:
             TrainingError: If it was collected for another experiment.
+            RunFolderError: If frames of another run are damaged.
         """
+        self._take_from_the_cache()
         sealed = self._sealed()
         if sealed is None:
             return 0
@@ -95,11 +91,20 @@ class FrameCollection:
         self._kept = FrameStore.load(
             self._folder,
             device=self._device,
-            capacity_rows=self._capacity_rows,
+            capacity_rows=self._collector.capacity_rows,
+            storage=self._experiment.frame_storage,
+            disk_folder=self._folder,
             on_progress=lambda rows, _total: self._advance(rows),
-            on_damage=self._tell_damage,
+            on_damage=self._tell_damage if self._collector.collects else None,
         )
         return self._kept.num_rows
+
+    def _take_from_the_cache(self) -> None:
+        """Link the frames of an earlier run that asked for the same, where nothing is here yet."""
+        if self._cache is None or (self._folder / MANIFEST).exists():
+            return
+        if taken_from := self._cache.take(self._folder):
+            self._recording.event("note", f"frames taken from run {taken_from}")
 
     def _sealed(self) -> ChunkFolder | None:
         """Return the chunks that may be gone on from, if there are any."""
@@ -120,7 +125,10 @@ class FrameCollection:
         self._recording.event("damaged", message)
 
     def _require_same_source(self, collected: dict[str, Any]) -> None:
-        wanted = flattened(self._source_data())
+        wanted = flattened(collected_from(self._experiment))
+        if not self._collector.collects:  # whatever another run collected them from
+            names = ("environment.game", "environment.protocol", "environment.num_environments")
+            wanted = {name: wanted[name] for name in names}
         for name, value in flattened(collected).items():
             if wanted.get(name, value) != value:
                 raise TrainingError(
@@ -128,10 +136,6 @@ class FrameCollection:
                     f"run asks for {wanted[name]}; a branch keeps environment, frames and seed, "
                     "so launch a new run for others"
                 )
-
-    def _source_data(self) -> dict[str, Any]:
-        data = self._experiment.to_data()
-        return {name: data[name] for name in ("environment", "frames", "seed")}
 
     def _tell_damage(self, chunk: Chunk) -> None:
         message = (
@@ -147,22 +151,55 @@ class FrameCollection:
 
         Raises:
             StopRequested: If somebody asked; whole chunks are kept.
-            TrainingError: If this emulator shows other frames than a checkpoint has learned from.
+            TrainingError: If this emulator shows other frames than a checkpoint has learned from,
+                or frames of another run are missing.
         """
-        if self._kept is not None and is_collected(self._kept, self.source.steps):
-            return self._kept
-        players, store, after = self._where_play_goes_on()
-        self._sealed_rows = store.num_rows
-        self._recording.phase("collecting", self.source.steps, "steps", store.num_steps)
+        store = self._kept
+        if store is None or store.num_rows == 0 or not self._collector.is_whole(store):
+            try:
+                store = self._collect()
+            finally:
+                self._collector.close()
+        is_described = self._coverage_file.exists()
+        if self._collector.collects:
+            self._recording.aside(lambda: store.save(self._folder))
+        ram = None if is_described else self._label(store)
+        self._recording.aside(lambda: self._finish(store, ram, is_described=is_described))
+        return store
+
+    def _label(self, store: FrameStore) -> NDArray[np.uint8] | None:
+        """Return the consoles' memory behind the first rows, if it can be known."""
+        rows = labelled_rows(store)
+        self._recording.phase("labelling", rows, "rows")
         try:
-            collect(
-                players.environments,
-                players.policy,
-                store,
-                self.source.steps,
-                self._seal_whole_chunks_of(store),
-                after,
-            )
+            return self._collector.label(store, rows, self._advance)
+        except TrainingError as error:  # the frames are of another version of the emulator
+            self._recording.event("note", str(error), store.num_steps)
+            return None
+
+    def _finish(
+        self, store: FrameStore, ram: NDArray[np.uint8] | None, *, is_described: bool
+    ) -> None:
+        """Write what all the frames cover, and let others have them; they are sealed by now."""
+        self._collector.clear()
+        if not is_described:
+            described = describe_coverage(store, self._experiment.environment.game, ram)
+            write_json(self._coverage_file, described, durable=True)
+            self._recording.event("note", str(described["sentence"]), store.num_steps)
+        if self._cache is None:
+            return
+        try:
+            self._cache.give(self._folder)
+        except (OSError, RunFolderError) as error:
+            self._recording.event("note", f"no later run can take these frames: {error}")
+
+    def _collect(self) -> FrameStore:
+        store = self._where_play_goes_on()
+        self._coverage_file.unlink(missing_ok=True)  # which says that all frames are there
+        self._sealed_rows = store.num_rows
+        self._recording.phase("collecting", self._collector.steps, "steps", store.num_steps)
+        try:
+            self._collector.play(store, self._advance, lambda row: self._seal(store, row))
         except StopRequested:
             lost = (store.num_rows - self._sealed_rows) * store.num_environments
             message = (
@@ -171,50 +208,55 @@ class FrameCollection:
             )
             self._recording.event("note", message, store.num_steps)
             raise
-        self._recording.aside(lambda: store.save(self._folder))
         return store
 
-    def _where_play_goes_on(self) -> tuple[_Players, FrameStore, Step | None]:
-        """Return who plays, the rows so far, and what followed them, if there are any."""
-        players = self._players()
+    def _seal(self, store: FrameStore, stop_row: int) -> None:
+        if stop_row > self._sealed_rows:
+            self._sealed_rows = stop_row
+            self._recording.aside(lambda: store.save(self._folder, stop_row=stop_row))
+
+    def _where_play_goes_on(self) -> FrameStore:
+        """Return the rows so far, after which the collector goes on."""
+        self._collector.start()
         if self._kept is None or self._kept.num_rows == 0:
             self._require_same_emulator()
-        if self._kept is not None:
-            after = self._play_again(players, self._kept)
-            if after is not None:
-                return players, self._kept, after
-            players, self._kept = self._players(), None
+        elif self._play_again(self._kept):
+            return self._kept
+        else:
+            self._kept = None
+            self._collector.start()
+        self._collector.clear()
         store = self._make_store()
         store.save(self._folder)  # first, since it removes the chunks of another source
-        source = {"collected": self._source_data(), "ale_py": version("ale-py")}
+        source = {"collected": collected_from(self._experiment), "ale_py": version("ale-py")}
         write_json(self._folder / SOURCE, source, durable=True)
-        return players, store, None
+        return store
 
-    def _play_again(self, players: _Players, store: FrameStore) -> Step | None:
-        """Bring the players to where the store ends; None where they do not get there.
+    def _play_again(self, store: FrameStore) -> bool:
+        """Bring the collector to where the store ends; tell whether it got there.
 
         Raises:
-            TrainingError: If they do not, and something has been learned from the frames.
+            TrainingError: If it did not, and other frames than those that a checkpoint has learned
+                from might follow.
         """
         self._recording.phase("restoring", store.num_rows, "rows")
-
-        def advance(row: int, _total: int) -> None:
-            self._advance(row)
-
-        after = play_again(players.environments, players.policy, store, advance)
-        if after is None:
-            differs = (
-                f"the emulator (ale-py {version('ale-py')}, then {self._emulator_then()}) does not "
-                "show the stored frames when their actions are played again"
+        compares = self._collector.compares_frames
+        then, now = self._emulator_then(), version("ale-py")
+        if (compares or then == now) and self._collector.play_again(store, self._advance):
+            return True
+        emulator = f"the emulator (ale-py {now}, then {then})"
+        why = (
+            f"{emulator} does not show the stored frames when their actions are played again"
+            if compares
+            else f"what {emulator} had explored cannot be restored"
+        )
+        if self._learned_from and (compares or then != now):
+            raise TrainingError(
+                f"{why}, and the newest checkpoint has learned from them; resume with the "
+                "emulator of then, or branch from scratch"
             )
-            if self._learned_from:
-                raise TrainingError(
-                    f"{differs}, and the newest checkpoint has learned from them; resume with the "
-                    "emulator of then, or branch from scratch"
-                )
-            message = f"{differs}; all are collected anew"
-            self._recording.event("note", message, store.num_rows)
-        return after
+        self._recording.event("note", f"{why}; all are collected anew", store.num_rows)
+        return False
 
     def _require_same_emulator(self) -> None:
         """Refuse another emulator where no stored frame is left that could be compared.
@@ -234,33 +276,10 @@ class FrameCollection:
         return (read_json(self._folder / SOURCE) or {}).get("ale_py")
 
     def _make_store(self) -> FrameStore:
-        environments = self._experiment.environment.num_environments
-        return FrameStore(environments, capacity_rows=self._capacity_rows, device=self._device)
-
-    @property
-    def _capacity_rows(self) -> int:
-        return rows_for(self.source.steps, self._experiment.environment.num_environments)
-
-    def _players(self) -> _Players:
-        atari, seed = self._experiment.environment, self._experiment.seed
-        environments = AtariEnvironments(
-            atari.game,
-            PROTOCOLS[atari.protocol],
-            num_environments=atari.num_environments,
-            seed=seed,
-            num_threads=torch.get_num_threads(),
+        return FrameStore(
+            self._experiment.environment.num_environments,
+            capacity_rows=self._collector.capacity_rows,
+            device=self._device,
+            storage=self._experiment.frame_storage,
+            disk_folder=self._folder,
         )
-        policy = resolve(self.source.builds)(
-            self.source, num_actions=environments.num_actions, seed=seed
-        )
-        return _Players(environments, policy)
-
-    def _seal_whole_chunks_of(self, store: FrameStore) -> OnProgress:
-        def seal(steps: int, _total: int) -> None:
-            stop_row = store.whole_chunk_rows
-            if stop_row > self._sealed_rows:
-                self._sealed_rows = stop_row
-                self._recording.aside(lambda: store.save(self._folder, stop_row=stop_row))
-            self._advance(steps)
-
-        return seal

@@ -1,16 +1,20 @@
-"""The pictures of a run: a few held-out moments at every preview, whole episodes at the end."""
+"""The pictures of a run: a few chosen moments at every preview, whole episodes at the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
-from rlmaster.embedders.base import BaseEmbedder, FrameBatch, undisturbed
+from rlmaster.embedders.base import BaseEmbedder
+from rlmaster.errors import TrainingError
+from rlmaster.replay.batches import SequenceBatch
 from rlmaster.replay.frame_store import Episode, FrameStore
-from rlmaster.training.evaluation import Indices, evenly_chosen
+from rlmaster.training.canonical import CanonicalFrames
+from rlmaster.training.evaluation import Indices, draw, evenly_chosen
 from rlmaster.training.pictures import (
+    Drawn,
     Frames,
     Window,
     draw_preview,
@@ -25,29 +29,47 @@ CANDIDATES = 128
 FILM_BATCH_FRAMES = 128
 
 
-class Gallery:
-    """Draws what an embedder makes of chosen held-out frames."""
+@dataclass(frozen=True)
+class Moments:
+    """Frames that are shown, and where to look closely."""
 
-    def __init__(self, store: FrameStore, held_out: list[Episode], embedder: BaseEmbedder) -> None:
-        """Choose moments in which something moves, one from each part of the held-out frames."""
+    store: FrameStore
+    """Where they are."""
+    indices: Indices
+    """Which, `(N,)`."""
+    windows: Sequence[Window]
+    """What to magnify of each."""
+
+    def drawn_by(self, embedder: BaseEmbedder) -> Drawn:
+        """Return them as an embedder draws them now; its training goes on as if nobody looked."""
+        batch = self.store.sequences_at(self.indices, embedder.sequence_length)
+        originals, drawn = reconstruct(embedder, batch)
+        return Drawn(originals, drawn, self.windows, embedder.drawing)
+
+
+class Gallery:
+    """Draws what an embedder makes of chosen moments, and whole episodes."""
+
+    def __init__(self, store: FrameStore, moments: Moments, embedder: BaseEmbedder) -> None:
+        """Choose nothing more.
+
+        Args:
+            store: Where the episodes are that may be filmed.
+            moments: What previews show.
+            embedder: Who draws.
+        """
         self._store = store
+        self._moments = moments
         self._embedder = embedder
-        moving = np.concatenate([store.frame_indices([episode])[1:] for episode in held_out])
-        candidates = evenly_chosen(moving, CANDIDATES)
-        frames = self._pixels(candidates)
-        previous = self._pixels(candidates - store.num_environments)
-        chosen, self._windows = choose_moments(frames, previous, EXAMPLES)
-        self._frames = store.frames_at(candidates[chosen])
 
     def record(self, recording: Recording, step: int) -> None:
         """Draw the chosen moments as the networks see them now; the rest is background work."""
-        original, drawn = reconstruct(self._embedder, self._frames)
-        error = float(np.mean(((original.astype(np.float32) - drawn) / 255) ** 2))
-        caption = f"update {step:,}   mean squared error {error:.2g}"
-        recording.preview(step, lambda: draw_preview(original, drawn, self._windows, caption))
+        drawn = self._moments.drawn_by(self._embedder)
+        caption = f"update {step:,}   mean squared error {drawn.error:.2g}"
+        recording.preview(step, lambda: draw_preview(drawn, caption))
 
     def film(self, path: Path, episodes: list[Episode], on_progress: Callable[[int], None]) -> None:
-        """Write a video of original beside reconstruction over whole episodes.
+        """Write a video of original beside drawing over whole episodes.
 
         Args:
             path: The MP4.
@@ -57,29 +79,94 @@ class Gallery:
         Raises:
             TrainingError: If it cannot be made.
         """
-        write_video(path, self._pairs(episodes, on_progress))
-
-    def _pairs(
-        self, episodes: list[Episode], on_progress: Callable[[int], None]
-    ) -> Iterator[tuple[Frames, Frames]]:
-        done = 0
-        all_indices = self._store.frame_indices(episodes)
-        for first in range(0, len(all_indices), FILM_BATCH_FRAMES):
-            indices = all_indices[first : first + FILM_BATCH_FRAMES]
-            frames = self._store.frames_at(indices)
-            yield from zip(*reconstruct(self._embedder, frames), strict=True)
-            done += len(indices)
-            on_progress(done)
-
-    def _pixels(self, indices: Indices) -> Frames:
-        return self._store.frames_at(indices)[:, 0].cpu().numpy()
+        write_video(path, drawn_pairs(self._embedder, self._store, episodes, on_progress))
 
 
-def reconstruct(embedder: BaseEmbedder, frames: Tensor) -> tuple[Frames, Frames]:
-    """Return what should come out for stored frames `(B, 1, H, W)` and what does, `(B, H, W)`."""
-    with undisturbed(embedder):
-        preview = embedder.preview(FrameBatch(frames))
+def drawn_pairs(
+    embedder: BaseEmbedder,
+    store: FrameStore,
+    episodes: Sequence[Episode],
+    on_progress: Callable[[int], None],
+) -> Iterator[tuple[Frames, Frames]]:
+    """Yield each frame of some episodes that can be drawn, and what is drawn of it, `(H, W)` each.
+
+    Args:
+        embedder: Who draws; it says how many frames must stand before the first that it can.
+        store: Where the episodes are.
+        episodes: Which, one after the other.
+        on_progress: Told how many frames are done.
+    """
+    indices = store.frame_indices(episodes, after=embedder.least_frames - 1)
+    for first in range(0, len(indices), FILM_BATCH_FRAMES):
+        chosen = indices[first : first + FILM_BATCH_FRAMES]
+        batch = store.sequences_at(chosen, embedder.sequence_length)
+        yield from zip(*reconstruct(embedder, batch), strict=True)
+        on_progress(first + len(chosen))
+
+
+def reconstruct(embedder: BaseEmbedder, batch: SequenceBatch) -> tuple[Frames, Frames]:
+    """Return what should come out for some frames and what does, `(B, H, W)` each."""
+    preview = draw(embedder, batch)
     return to_numpy(preview.target), to_numpy(preview.reconstruction)
+
+
+# --------------------------------------------------------------------------------------- choosing
+
+
+def moments_of_a_run(
+    store: FrameStore,
+    held_out: Sequence[Episode],
+    canonical: CanonicalFrames,
+    embedder: BaseEmbedder,
+) -> Moments:
+    """Return what previews show: canonical moments with a ball, else held-out ones with motion.
+
+    Args:
+        store: The run's frames.
+        held_out: Those of its episodes that are never trained on.
+        canonical: The canonical frames of its game.
+        embedder: Who draws.
+
+    Raises:
+        TrainingError: If no held-out episode is long enough.
+    """
+    balls = canonical.balls
+    if balls is None or not balls.visible.any():
+        return moving_moments(store, held_out, EXAMPLES, least_frames=embedder.least_frames)
+    seen = np.flatnonzero(balls.visible)
+    chosen = [seen[(part.start + part.stop) // 2] for part in _parts(len(seen), EXAMPLES)]
+    shape = store.frame_shape
+    windows = [Window.around(row, column, shape) for row, column in balls.centre[chosen].tolist()]
+    return Moments(canonical.store, canonical.indices[chosen], windows)
+
+
+def moving_moments(
+    store: FrameStore, episodes: Sequence[Episode], count: int, *, least_frames: int = 1
+) -> Moments:
+    """Choose moments in which something moves, one from each part of some episodes.
+
+    Args:
+        store: Where the episodes are.
+        episodes: Which.
+        count: Moments; fewer where there are fewer frames.
+        least_frames: Frames of the episode that must have been played, with the moment's own.
+
+    Raises:
+        TrainingError: If no episode is long enough.
+    """
+    # Of an episode's first frame nothing is known that could have moved.
+    indices = store.frame_indices(episodes, after=max(1, least_frames - 1))
+    if not len(indices):
+        indices = store.frame_indices(episodes, after=least_frames - 1)
+    if not len(indices):
+        raise TrainingError(
+            f"no episode has the {least_frames} frames in a row that the embedder looks at; "
+            "choose a longer one, or collect more steps (frames.steps)"
+        )
+    candidates = evenly_chosen(indices, CANDIDATES)
+    frames = store.stack_at(candidates, 2).cpu().numpy()
+    chosen, windows = choose_moments(frames[:, 1], frames[:, 0], count)
+    return Moments(store, candidates[chosen], windows)
 
 
 def choose_moments(frames: Frames, previous: Frames, count: int) -> tuple[list[int], list[Window]]:

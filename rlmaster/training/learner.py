@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch.optim import Adam
 
@@ -15,15 +14,14 @@ from rlmaster.experiment import EmbedderTraining
 from rlmaster.training.checkpoint import (
     Checkpoint,
     capture,
-    numpy_state,
     restore_random_states,
 )
 from rlmaster.training.computer import describe_computer
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.results import Results
-from rlmaster.training.update import choose_precision
+from rlmaster.training.update import LOSS, choose_precision
 
-COUNTERS_VERSION = 1
+COUNTERS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,6 @@ class Learner:
 
     embedder: BaseEmbedder
     optimiser: Adam
-    batch_order: np.random.Generator
-    """Which frames the next batches are."""
     curve: LossCurve
     results: Results
     arithmetic: Arithmetic
@@ -80,13 +76,12 @@ class Learner:
         the checkpoint before.
         """
         curve = self.curve.state()
-        if not math.isfinite(curve["sum"]):
+        if not math.isfinite(curve["sums"].get(LOSS, 0.0)):
             return None
         counters = {
             "version": COUNTERS_VERSION,
             "run": self.run_id,
             "updates": step,
-            "batch_order": numpy_state(self.batch_order),
             "curve": curve,
             "results": self.results.state(),
             "arithmetic": self.arithmetic.to_data(),
@@ -110,28 +105,34 @@ class Learner:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Bring all back to the moment of a checkpoint, after the embedder has been prepared.
 
-        The learning rate stays the experiment's: a branch may have another than its parent.
+        Learning rate and weight decay stay the experiment's: a branch may have others than its
+        parent.
 
         Raises:
             TrainingError: If it is of other networks.
         """
         counters = checkpoint.counters
-        learning_rate = self.optimiser.param_groups[0]["lr"]
+        settings = [_settings_of(group) for group in self.optimiser.param_groups]
         try:
             self.embedder.load_state_dict(checkpoint.networks)
-        except RuntimeError as error:
+            self.optimiser.load_state_dict(checkpoint.state["optimiser"])
+        except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"the checkpoint of update {checkpoint.step:,} is of other networks than this "
                 "run's embedder; a branch keeps what gives them their shape, such as "
                 "embedder.latent_dim, so launch a new run for others"
             ) from error
-        self.optimiser.load_state_dict(checkpoint.state["optimiser"])
-        self.optimiser.param_groups[0]["lr"] = learning_rate
-        self.batch_order.bit_generator.state = counters["batch_order"]
+        for group, own in zip(self.optimiser.param_groups, settings, strict=True):
+            group.update(own)
         self.curve.restore(counters["curve"])
         self.curve.watch.restore(counters["divergence"])
         self.results.restore(counters["results"])
         restore_random_states(checkpoint.state)
+
+
+def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an optimiser does with a group of parameters, without these."""
+    return {name: value for name, value in group.items() if name != "params"}
 
 
 def require_fit(checkpoint: Checkpoint, total_updates: int) -> None:

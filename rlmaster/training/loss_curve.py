@@ -1,6 +1,7 @@
-"""The loss curve: how many points it has, and what its state is at a checkpoint."""
+"""The loss curves: how many points they have, and what their state is at a checkpoint."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,48 +10,67 @@ from torch import Tensor
 
 from rlmaster.training.divergence import DivergenceWatch
 from rlmaster.training.recording import Recording
+from rlmaster.training.update import LOSS
 
 LOSS_POINTS = 10_000
-"""Points of the loss curve at most; with its companions well under 50,000 scalars a run."""
+"""Points of each curve at most; with four parts beside the loss, 50,000 scalars a run."""
 
 
 class LossCurve:
-    """Takes the loss of every update; each point is the mean of those since the one before."""
+    """Takes the loss of every update and its parts; a point is the mean of those since the last."""
 
     def __init__(self, recording: Recording, total_updates: int, device: torch.device) -> None:
-        """Start a curve.
+        """Start the curves.
 
         Args:
-            recording: Who keeps its points.
+            recording: Who keeps their points.
             total_updates: Updates of the whole run; at the last one there is a point.
             device: Where the losses are.
         """
         self._recording = recording
         self._total_updates = total_updates
+        self._device = device
         self._updates_per_point = math.ceil(total_updates / LOSS_POINTS)
-        self._sum, self._summed = torch.zeros((), device=device), 0
+        self._begin_point()
         self.watch = DivergenceWatch(recording, self._updates_per_point)
-        """Sees every point, in the background."""
+        """Sees every point of the total, in the background."""
 
-    def add(self, step: int, loss: Tensor) -> None:
-        """Take the loss of an update, without waiting for its value but for the last one's.
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        """Take the losses of an update, without waiting for their values but for the last one's.
+
+        Args:
+            step: The update's number.
+            losses: The total, named `LOSS`, and whatever parts it has this time: scalars.
 
         Raises:
-            TrainingError: If the loss has stopped being a number.
+            TrainingError: If the total has stopped being a number.
         """
-        self._sum, self._summed = self._sum + loss, self._summed + 1
-        if self._summed >= self._updates_per_point or step == self._total_updates:
-            mean, self._sum, self._summed = self._sum / self._summed, torch.zeros_like(self._sum), 0
-            self._recording.scalars(step, {"train/loss": mean})
-            self.watch.observe(step, mean)
+        for name, loss in losses.items():
+            self._sums[name] = self._sums[name] + loss if name in self._sums else loss.float()
+            self._summed[name] += 1
+        if self._summed[LOSS] >= self._updates_per_point or step == self._total_updates:
+            self._make_point(step)
         if step == self._total_updates:
             self._recording.flush()  # for the watch has seen the last loss only then
         self.watch.check()
 
+    def _make_point(self, step: int) -> None:
+        means = {name: total / self._summed[name] for name, total in self._sums.items()}
+        self._recording.scalars(step, {f"train/{name}": mean for name, mean in means.items()})
+        self.watch.observe(step, means[LOSS])
+        self._begin_point()
+
+    def _begin_point(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._summed: Counter[str] = Counter()
+
     def state(self) -> dict[str, Any]:
-        """Return the sum since the last point as JSON data, waiting for its value."""
-        return {"sum": float(self._sum), "summed": self._summed}
+        """Return the sums since the last point as JSON data, waiting for their values."""
+        sums = {name: float(total) for name, total in self._sums.items()}
+        return {"sums": sums, "summed": dict(self._summed)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
-        self._sum, self._summed = torch.full_like(self._sum, state["sum"]), int(state["summed"])
+        sums = state["sums"]
+        self._sums = {name: torch.tensor(sums[name], device=self._device) for name in sums}
+        self._summed = Counter(state["summed"])

@@ -1,50 +1,59 @@
-"""Whether what a run collects fits into memory, asked before hours are spent on it."""
+"""Whether what a run keeps in memory fits, asked before hours are spent on it."""
 
-import os
 from pathlib import Path
 
 import torch
 
+from rlmaster.embedder_choices import ConvolutionalEmbedder, DrawingEmbedder, Embedder
 from rlmaster.errors import TrainingError
+from rlmaster.replay.frame_storage import (
+    GIB,
+    Storage,
+    available_bytes,
+    choose_storage,
+    free_room,
+)
 
-MEMINFO = Path("/proc/meminfo")
-STEP_BYTES = 84 * 84 + 9
-"""One row of the frame store: the frame, and what was done there and followed."""
-GIB = 2**30
+FRAME_BYTES = 84 * 84
+WEIGHT_BYTES = 4 * 4
+"""A weight, its gradient, and the two moments that Adam keeps of it, float32 each."""
 
 
-def require_memory(steps: int, device: torch.device) -> None:
-    """Refuse to collect more than fits.
+def require_room_for_frames(
+    num_frames: int, storage: Storage, device: torch.device, folder: Path
+) -> None:
+    """Refuse to collect more than fits where the frames shall live.
 
     Args:
-        steps: Agent steps that will be collected.
-        device: Where their frames will live.
+        num_frames: Frames of 84x84 pixels that will be collected.
+        storage: Where they shall live.
+        device: Where training gathers its batches.
+        folder: Where they would lie on disk.
 
     Raises:
         TrainingError: With what is needed and what is available.
     """
-    needed, available = steps * STEP_BYTES, available_bytes(device)
+    choose_storage(storage, num_frames * FRAME_BYTES, free_room(device, folder))
+
+
+def require_room_for_latent(embedder: Embedder, device: torch.device) -> None:
+    """Refuse a latent whose linear layers do not fit into memory.
+
+    Args:
+        embedder: The specification; of one's own classes nothing is known.
+        device: Where it is trained.
+
+    Raises:
+        TrainingError: With what is needed and what is available.
+    """
+    if not isinstance(embedder, ConvolutionalEmbedder) or embedder.projection == "none":
+        return
+    layers = 2 if isinstance(embedder, DrawingEmbedder) else 1
+    weights = layers * embedder.latent_dim * embedder.feature_map_size
+    needed, available = weights * WEIGHT_BYTES, available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
-            f"{steps:,} steps need {needed / GIB:.1f} GiB of memory for their frames, and "
-            f"{available / GIB:.1f} GiB are available on {device}; collect fewer (frames.steps)"
+            f"a latent of {embedder.latent_dim:,} numbers needs {needed / GIB:.1f} GiB of memory "
+            f"to be trained, and {available / GIB:.1f} GiB are available on {device}; ask for a "
+            "smaller one (embedder.latent_dim)"
         )
-
-
-def available_bytes(device: torch.device) -> int | None:
-    """Return the memory that could be had there now, or None where nobody says."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = MEMINFO.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
-    except (OSError, StopIteration, ValueError):
-        return _free_bytes()
-
-
-def _free_bytes() -> int | None:
-    """Return the free memory without what caches would give back."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return None

@@ -9,25 +9,22 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from rlmaster.durable_files import write_atomically
 from rlmaster.embedders.base import BaseEmbedder, build_embedder, load_networks
 from rlmaster.errors import RlmasterError, RunFolderError, TrainingError
 from rlmaster.experiment import Experiment
+from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import find_checkpoint, list_checkpoints, read_networks
-from rlmaster.training.evaluation import evenly_chosen
 from rlmaster.training.filmstrip import draw_filmstrip
-from rlmaster.training.gallery import CANDIDATES, FILM_BATCH_FRAMES, choose_moments, reconstruct
-from rlmaster.training.pictures import Frames
+from rlmaster.training.gallery import drawn_pairs, moving_moments
 from rlmaster.training.stored_replay import OnProgress, StoredReplay
 from rlmaster.training.update import best_device
 from rlmaster.training.video import write_video
@@ -78,35 +75,34 @@ def _read_weights(
     raise RunFolderError(f"no checkpoint in {run.checkpoints} is whole; --checkpoint best may be")
 
 
-def draw_strip(embedder: BaseEmbedder, frames: Frames, path: Path, about: str) -> None:
+def draw_strip(embedder: BaseEmbedder, store: FrameStore, path: Path, about: str) -> None:
     """Write a PNG of moments of an episode in which something moves.
 
     Args:
-        embedder: Whose reconstructions.
-        frames: The episode, `(N, H, W)`.
+        embedder: Who draws.
+        store: The episode alone.
         path: The PNG; it appears when it is whole.
         about: What the strip is of; its error is added.
+
+    Raises:
+        TrainingError: If the episode is shorter than what the embedder looks at.
     """
-    candidates = evenly_chosen(np.arange(len(frames)), CANDIDATES)
-    chosen, windows = choose_moments(
-        frames[candidates], frames[np.maximum(candidates - 1, 0)], MOMENTS
-    )
-    steps = candidates[chosen]
-    original, drawn = reconstruct(embedder, _batch(embedder, frames[steps]))
-    error = float(np.mean(((original.astype(np.float32) - drawn) / 255) ** 2))
-    caption = f"{about}   mean squared error of these moments {error:.2g}"
+    moments = moving_moments(store, store.episodes(), MOMENTS, least_frames=embedder.least_frames)
+    drawn = moments.drawn_by(embedder)
+    caption = f"{about}   mean squared error of these moments {drawn.error:.2g}"
     content = io.BytesIO()
-    strip = draw_filmstrip(original, drawn, windows, steps.tolist(), caption)
-    strip.save(content, format="PNG")
+    draw_filmstrip(drawn, moments.indices.tolist(), caption).save(content, format="PNG")
     write_atomically(path, content.getvalue())
 
 
-def draw_video(embedder: BaseEmbedder, frames: Frames, path: Path, on_progress: OnProgress) -> None:
-    """Write an MP4 of an episode, original beside reconstruction.
+def draw_video(
+    embedder: BaseEmbedder, store: FrameStore, path: Path, on_progress: OnProgress
+) -> None:
+    """Write an MP4 of an episode, original beside what is drawn of it.
 
     Args:
-        embedder: Whose reconstructions.
-        frames: The episode, `(N, H, W)`.
+        embedder: Who draws.
+        store: The episode alone.
         path: The MP4; it appears when it is whole.
         on_progress: Told how many frames are done.
 
@@ -114,18 +110,11 @@ def draw_video(embedder: BaseEmbedder, frames: Frames, path: Path, on_progress: 
         TrainingError: If it cannot be made.
     """
 
-    def pairs() -> Iterator[tuple[Frames, Frames]]:
-        for first in range(0, len(frames), FILM_BATCH_FRAMES):
-            on_progress("rendering", first, len(frames), "frames")
-            batch = _batch(embedder, frames[first : first + FILM_BATCH_FRAMES])
-            yield from zip(*reconstruct(embedder, batch), strict=True)
+    def advance(done: int) -> None:
+        on_progress("rendering", done, store.num_rows, "frames")
 
-    write_video(path, pairs())
-
-
-def _batch(embedder: BaseEmbedder, frames: Frames) -> Tensor:
-    """Return frames `(B, H, W)` as an embedder takes them, `(B, 1, H, W)` on its device."""
-    return torch.from_numpy(frames).unsqueeze(1).to(next(embedder.parameters()).device)
+    advance(0)
+    write_video(path, drawn_pairs(embedder, store, store.episodes(), advance))
 
 
 def render(
@@ -158,12 +147,12 @@ def render(
     replay = StoredReplay(run, experiment, on_progress)
     chosen = replay.choose(number)
     on_note(f"{chosen}, of {len(replay.episodes):,}; networks of {checkpoint.name}")
-    frames = replay.frames(chosen.episode)
+    store = replay.store(chosen.episode, best_device())
     strip = out / f"episode-{chosen.number:04d}-{checkpoint.name}.png"
     about = f"{run.name} {run.short_id}   {checkpoint.name}   {chosen}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        draw_strip(embedder, frames, strip, about)
+        draw_strip(embedder, store, strip, about)
     except OSError as error:
         raise TrainingError(
             f"cannot write {strip} ({error.strerror or error}); free some space, or say with --out "
@@ -171,7 +160,7 @@ def render(
         ) from error
     video, note = strip.with_suffix(".mp4"), ""
     try:
-        draw_video(embedder, frames, video, on_progress)
+        draw_video(embedder, store, video, on_progress)
     except TrainingError as error:
         video, note = None, str(error)
     return {

@@ -12,7 +12,7 @@ class Seeds:
     weights: int
     """Of the networks before the first update."""
     batches: int
-    """Of the order in which frames are trained on."""
+    """Of which frames are trained on at each update."""
     split: int
     """Of which episodes are held out."""
     updates: int

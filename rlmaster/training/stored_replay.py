@@ -1,20 +1,17 @@
-"""A run's replay on disk, episode by episode, for whoever needs the frames of one of them only.
-
-Shapes: N frames of an episode, H height, W width.
-"""
+"""A run's replay on disk, episode by episode, for whoever needs the frames of one of them only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 
 from rlmaster.errors import RunFolderError, UsageError
-from rlmaster.experiment import Experiment, RandomFrames
+from rlmaster.experiment import Experiment
+from rlmaster.frame_sources import PlayedFrames
 from rlmaster.replay.chunk_files import ChunkFolder, Rows
 from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, Episode, FrameStore
 from rlmaster.run_folder import RunFolder
-from rlmaster.training.pictures import Frames
 from rlmaster.training.seeds import seeds_from
 
 OnProgress = Callable[[str, int, int, str], None]
@@ -48,7 +45,7 @@ class NumberedEpisode:
 
 
 class StoredReplay:
-    """A run's replay on disk: all its episodes, and the frames of the one that is asked for."""
+    """A run's replay on disk: all its episodes, and the rows of the one that is asked for."""
 
     def __init__(self, run: RunFolder, experiment: Experiment, on_progress: OnProgress) -> None:
         """Read where episodes begin and end in what is sealed by now, and keep no frame.
@@ -94,30 +91,32 @@ class StoredReplay:
             )
         return self.episodes[number - 1]
 
-    def frames(self, episode: Episode) -> Frames:
-        """Read the frames of an episode, `(N, H, W)`.
+    def store(self, episode: Episode, device: torch.device | str = "cpu") -> FrameStore:
+        """Return a store of that episode alone, from its first row on.
 
         Raises:
             RunFolderError: If a chunk is missing or damaged.
         """
-        frames = np.empty((len(episode), *self._chunks.frame_shape), np.uint8)
-        needed = [
-            chunk
-            for chunk in self._chunks.chunks
-            if chunk.first_row < episode.stop_row
-            and chunk.first_row + chunk.rows > episode.first_row
-        ]
+        chunks, environment = self._chunks, episode.environment
+        shape = chunks.frame_shape
+        store = FrameStore(1, capacity_rows=len(episode), frame_shape=shape, device=device)
 
         def keep(first_row: int, rows: Rows) -> None:
             first = max(first_row, episode.first_row)
-            stop = min(first_row + len(rows["frames"]), episode.stop_row)
-            frames[first - episode.first_row : stop - episode.first_row] = rows["frames"][
-                first - first_row : stop - first_row, episode.environment
-            ]
+            chosen = slice(first - first_row, episode.stop_row - first_row)
+            own = {
+                name: values[chosen, environment : environment + 1] for name, values in rows.items()
+            }
+            store.keep_rows(first - episode.first_row, own)
 
-        chunks = self._chunks
-        ChunkFolder(chunks.path, chunks.num_environments, chunks.frame_shape, needed).read(keep)
-        return frames
+        needed = [
+            chunk
+            for chunk in chunks.chunks
+            if chunk.first_row < episode.stop_row and chunk.stop_row > episode.first_row
+        ]
+        ChunkFolder(chunks.path, chunks.num_environments, shape, needed).read(keep)
+        store.num_rows = len(episode)
+        return store
 
 
 def _numbered(store: FrameStore, experiment: Experiment) -> list[NumberedEpisode]:
@@ -134,6 +133,7 @@ def _held_out(store: FrameStore, experiment: Experiment) -> list[Episode] | None
     """Return the held-out episodes, or None while there are not all frames to choose them from."""
     source = experiment.frames
     recorded = store.num_rows > 0 and bool((store.actions[store.num_rows - 1] == NO_ACTION).all())
-    if not isinstance(source, RandomFrames) or not recorded or store.num_steps < source.steps:
+    steps = source.steps if isinstance(source, PlayedFrames) else 0
+    if not recorded or store.num_steps < steps:
         return None
     return store.split_episodes(source.held_out_share, seeds_from(experiment.seed).split)[1]

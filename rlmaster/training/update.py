@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Adam
 
-from rlmaster.embedders.base import BaseEmbedder, FrameBatch
+from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.experiment import EmbedderTraining
+from rlmaster.replay.batches import SequenceBatch
+from rlmaster.training.graphed_update import GraphedUpdate, Losses
 
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
@@ -26,8 +28,11 @@ TRIAL_UPDATES = 15
 REASON_CHARACTERS = 200
 """Of a compiler's complaint, at most; the whole is in the log."""
 
-Update = Callable[[FrameBatch], Tensor]
-"""Takes a batch, changes the weights, returns the loss without waiting for it."""
+LOSS = "loss"
+"""Names the total among the losses of an update; the others are its parts."""
+
+Update = Callable[[SequenceBatch], Losses]
+"""Takes a batch, changes the weights, returns the loss and its parts without waiting for them."""
 
 
 def best_device() -> torch.device:
@@ -76,25 +81,36 @@ def make_update(
     device_type = next(embedder.parameters()).device.type
     mixed = precision is not torch.float32
 
-    def loss(batch: FrameBatch) -> Tensor:
-        with torch.autocast(device_type, precision, enabled=mixed):
-            return embedder.loss(batch).total
+    def loss(batch: SequenceBatch) -> Losses:
+        # Without a cache, as nothing is used twice and a CUDA graph could not renew it.
+        with torch.autocast(device_type, precision, enabled=mixed, cache_enabled=False):
+            made = embedder.loss(batch)
+        return {**made.parts, LOSS: made.total}
 
-    forward: Callable[[FrameBatch], Tensor] = torch.compile(loss) if compiled else loss
+    forward: Update = torch.compile(loss) if compiled else loss
 
-    def update(batch: FrameBatch) -> Tensor:
-        value = forward(batch)
+    def update(batch: SequenceBatch) -> Losses:
+        losses = forward(batch)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()
+        losses[LOSS].backward()
         optimiser.step()
-        return value.detach()
+        return {name: value.detach() for name, value in losses.items()}
 
-    return update
+    return GraphedUpdate(update) if device_type == "cuda" else update
 
 
 def make_optimiser(embedder: BaseEmbedder, training: EmbedderTraining) -> Adam:
-    """Return Adam over all weights, fused into one kernel."""
-    return Adam(embedder.parameters(), lr=training.learning_rate, fused=True)
+    """Return Adam over what the embedder trains, fused into one kernel for each of its groups.
+
+    Weight decay, where a group asks for it, is decoupled: Loshchilov and Hutter (2019).
+    """
+    return Adam(
+        embedder.parameter_groups(),
+        lr=training.learning_rate,
+        fused=True,
+        decoupled_weight_decay=True,
+        capturable=next(embedder.parameters()).is_cuda,  # in a CUDA graph
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +128,7 @@ def needs_trial(training: EmbedderTraining) -> bool:
 
 
 def choose_compilation(
-    embedder: BaseEmbedder, training: EmbedderTraining, precision: torch.dtype, batch: FrameBatch
+    embedder: BaseEmbedder, training: EmbedderTraining, precision: torch.dtype, batch: SequenceBatch
 ) -> Compilation:
     """Decide whether torch.compile pays; for long runs by trying both on copies of the networks.
 
@@ -151,7 +167,7 @@ def _seconds_per_update(
     embedder: BaseEmbedder,
     training: EmbedderTraining,
     precision: torch.dtype,
-    batch: FrameBatch,
+    batch: SequenceBatch,
     *,
     compiled: bool,
 ) -> float:
@@ -161,6 +177,6 @@ def _seconds_per_update(
     with torch.random.fork_rng():  # what a trial draws must not change the run
         for _ in range(TRIAL_UPDATES):
             start = time.perf_counter()
-            update(batch).item()  # waits for the device
+            update(batch)[LOSS].item()  # waits for the device
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[TRIAL_UPDATES // 3 :])

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from rlmaster.atari import collection
-from rlmaster.atari.collection import RandomPolicy, collect, is_collected, play_again
+from rlmaster.atari.collection import collect, explore, is_collected, play_again
+from rlmaster.atari.emulators import EmulatorEnvironments
 from rlmaster.atari.environment import AtariEnvironments
+from rlmaster.atari.excursions import Play
+from rlmaster.atari.exploration import Exploration
+from rlmaster.atari.policies import RandomPolicy, ScriptedPolicy, WithRandomActions
 from rlmaster.atari.protocols import PROTOCOLS
-from rlmaster.experiment import RandomFrames
 from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, FrameStore
-from rlmaster.specification import resolve
 
 SHORT_EPISODES = replace(PROTOCOLS["classic"], max_episode_frames=28)
 
@@ -19,9 +21,7 @@ def players(protocol=PROTOCOLS["machado2018"], seed=1, threads=2):
     environments = AtariEnvironments(
         "breakout", protocol, num_environments=3, seed=seed, num_threads=threads
     )
-    return environments, RandomPolicy(
-        RandomFrames(), num_actions=environments.num_actions, seed=seed
-    )
+    return environments, RandomPolicy(num_actions=environments.num_actions, seed=seed)
 
 
 def collected(protocol=PROTOCOLS["machado2018"], steps=400, seed=1, threads=2, progress=None):
@@ -33,7 +33,7 @@ def collected(protocol=PROTOCOLS["machado2018"], steps=400, seed=1, threads=2, p
 def cut_after(store, rows):
     """Return a store of the first rows of another."""
     cut = FrameStore(3, capacity_rows=rows)
-    cut._keep_rows(0, store._rows_between(0, rows))
+    cut.keep_rows(0, store.rows_between(0, rows))
     cut.num_rows = rows
     return cut
 
@@ -44,22 +44,6 @@ def assert_equal(first, second):
     for name in ROW_ARRAYS:
         assert np.array_equal(getattr(first, name)[filled], getattr(second, name)[filled])
     assert torch.equal(first.frames[filled], second.frames[filled])
-
-
-def test_the_specification_names_its_policy():
-    assert resolve(RandomFrames.builds) is RandomPolicy
-
-
-def test_a_random_policy_uses_every_action_alike_and_repeats_itself_from_its_seed():
-    observation = np.zeros((10, 4, 84, 84), np.uint8)
-    first, second, other = (
-        RandomPolicy(RandomFrames(), num_actions=6, seed=seed) for seed in (1, 1, 2)
-    )
-    actions = np.stack([first.actions(observation) for _ in range(600)])
-    assert actions.dtype == np.int64
-    assert np.bincount(actions.ravel(), minlength=6) == pytest.approx(1000, rel=0.15)
-    assert np.array_equal(actions, [second.actions(observation) for _ in range(600)])
-    assert not np.array_equal(actions, [other.actions(observation) for _ in range(600)])
 
 
 @pytest.mark.parametrize("protocol", [PROTOCOLS["machado2018"], SHORT_EPISODES])
@@ -136,16 +120,6 @@ def test_only_a_store_with_the_row_after_the_last_step_is_collected(protocol):
     assert not is_collected(FrameStore(3), 400)
 
 
-def test_a_policy_that_skips_is_where_it_would_be(monkeypatch):
-    monkeypatch.setattr(collection, "SKIPPED_AT_ONCE", 7)
-    observation = np.zeros((3, 4, 84, 84), np.uint8)
-    first, second = (RandomPolicy(RandomFrames(), num_actions=6, seed=1) for _ in range(2))
-    for _ in range(40):
-        first.actions(observation)
-    second.skip(40, 3)
-    assert np.array_equal(first.actions(observation), second.actions(observation))
-
-
 def test_a_store_that_is_full_already_grows(monkeypatch):
     whole = collected()
     monkeypatch.setattr(collection, "rows_for", lambda *_: 0)
@@ -153,3 +127,43 @@ def test_a_store_that_is_full_already_grows(monkeypatch):
     assert store.num_rows == store.capacity_rows
     collect(*again, store, 400, after=play_again(*again, store))
     assert_equal(store, whole)
+
+
+def agents(protocol=PROTOCOLS["machado2018"]):
+    environments = EmulatorEnvironments("breakout", protocol, num_environments=3, seed=1)
+    script = ScriptedPolicy("breakout", environments.action_meanings)
+    return environments, WithRandomActions(script, 0.2, num_actions=4, seed=1)
+
+
+def test_a_policy_that_reads_the_memory_goes_on_where_it_was_cut():
+    whole = FrameStore(3)
+    collect(*agents(), whole, 400)
+    store, again = cut_after(whole, 60), agents()
+    collect(*again, store, 400, after=play_again(*again, store))
+    assert_equal(store, whole)
+
+
+def test_a_policy_that_reads_the_memory_plays_only_where_there_is_one():
+    _, policy = agents()
+    with pytest.raises(TypeError, match="let it play EmulatorEnvironments"):
+        collect(players()[0], policy, FrameStore(3), 100)
+
+
+def test_rounds_are_explored_until_there_are_enough_steps():
+    play = Play("breakout", SHORT_EPISODES, 12, cell_rows=8, cell_columns=11, cell_levels=8)
+    store, told, complete = FrameStore(3), [], []
+    with Exploration(play, num_streams=3, max_cells=100, seed=1) as exploration:
+        explore(
+            exploration,
+            store,
+            80,
+            lambda *progress: told.append(progress),
+            lambda: complete.append(store.num_rows),
+        )
+    assert complete == [13, 26, 39]
+    assert told[-1] == (store.num_steps, 80)
+    assert 80 <= store.num_steps < 80 + 3 * 12
+    assert store.num_frames == store.num_steps + len(store.episodes())
+    assert all(episode.ended or len(episode) == 1 for episode in store.episodes())
+    assert (store.actions[12:39:13] == NO_ACTION).all()
+    assert store.episode_start[0:39:13].all()

@@ -1,17 +1,63 @@
-"""What every embedder has: checkpoints load into a new one, or a sentence says why not."""
+"""What every embedder has: it is built by name, its checkpoints load, it can be looked at."""
+
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import load_networks
+from rlmaster.embedders.base import build_embedder, load_networks, undisturbed
 from rlmaster.errors import TrainingError
-from rlmaster.experiment import Autoencoder
+from rlmaster.experiment import Atari, Autoencoder, Experiment
 
 
 def built(latent_dim: int = 8) -> AutoencoderEmbedder:
-    return AutoencoderEmbedder(Autoencoder(latent_dim=latent_dim, channels=(4, 4, 4)))
+    specification = Autoencoder(latent_dim=latent_dim, channels=(4, 4, 4))
+    return AutoencoderEmbedder(specification, num_actions=6)
+
+
+def test_the_experiment_names_what_is_built() -> None:
+    specification = Autoencoder(latent_dim=7, inverse_dynamics_weight=1.0)
+    experiment = Experiment(name="x", environment=Atari(game="Pong"), embedder=specification)
+    embedder = build_embedder(experiment)
+    assert isinstance(embedder, AutoencoderEmbedder)
+    assert embedder.latent_dim == 7
+    assert embedder.action_head is not None
+    assert embedder.action_head(torch.zeros(2, 7), torch.zeros(2, 7)).shape == (2, 6)  # Pong's
+
+
+class Misnamed(Autoencoder):
+    """Names a class that is not there."""
+
+    builds: ClassVar[str] = "no_such_module:NoEmbedder"
+
+
+def test_a_class_that_is_not_there_is_a_sentence() -> None:
+    experiment = Experiment(name="x", environment=Atari(game="Pong"), embedder=Misnamed())
+    with pytest.raises(TrainingError, match=r"embedder\.builds: 'no_such_module:NoEmbedder'"):
+        build_embedder(experiment)
+
+
+def test_looking_at_an_embedder_leaves_modes_gradients_and_random_numbers() -> None:
+    embedder = built()
+    embedder.train()
+    embedder.encoder.eval()  # as one whose weights are frozen
+    modes = [module.training for module in embedder.modules()]
+    random = torch.get_rng_state()
+
+    def look() -> None:
+        with undisturbed(embedder):
+            assert not torch.is_grad_enabled()
+            assert not any(module.training for module in embedder.modules())
+            torch.rand(3)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        look()
+    assert torch.is_grad_enabled()
+    assert [module.training for module in embedder.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_buffers_that_only_preparing_makes_come_from_the_checkpoint() -> None:

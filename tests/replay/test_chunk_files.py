@@ -184,7 +184,7 @@ def test_a_store_that_ends_before_a_damaged_chunk_is_filled_and_saved_again(
     assert store.num_rows == rows_left
     assert store.capacity_rows == ROWS
     assert [(chunk.file, chunk.first_row) for chunk in lost] == [(file.name, rows_left)]
-    store._keep_rows(rows_left, saved._rows_between(rows_left, ROWS))
+    store.keep_rows(rows_left, saved.rows_between(rows_left, ROWS))
     store.num_rows = ROWS
     store.save(folder)
     assert chunk_bytes(folder) == before

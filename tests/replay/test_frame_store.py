@@ -132,3 +132,31 @@ def test_a_row_takes_at_most_7_2_kb():
     arrays = [value for value in vars(store).values() if isinstance(value, np.ndarray)]
     total = store.frames.nbytes + sum(array.nbytes for array in arrays)
     assert total / 100 <= 7200
+
+
+@given(lengths=episode_lengths, capacity_rows=st.integers(2, 12), num_rows=st.integers(1, 40))
+def test_a_ring_keeps_its_newest_rows_under_their_own_indices(
+    synthetic_steps, lengths, capacity_rows, num_rows
+):
+    environments = len(lengths)
+    ring = FrameStore(environments, capacity_rows=capacity_rows, frame_shape=(2, 3), ring=True)
+    whole = FrameStore(environments, capacity_rows=num_rows, frame_shape=(2, 3))
+    for row, step in enumerate(synthetic_steps(lengths, num_rows)):
+        for store in (ring, whole):
+            store.append(step, np.full(environments, row % 5))
+    first = max(0, num_rows - capacity_rows)
+    assert (ring.first_row, ring.num_rows) == (first, num_rows)
+    indices = np.arange(first * environments, num_rows * environments)
+    assert np.array_equal(ring.frames_at(indices), whole.frames_at(indices))
+    assert ring.episodes() == [e for e in whole.episodes() if e.first_row >= first]
+    kept_whole = indices[indices // environments >= first + 2]
+    if len(kept_whole):
+        one, other = (store.sequences_at(kept_whole, 3) for store in (ring, whole))
+        for name, value in vars(one).items():
+            assert np.array_equal(value, getattr(other, name)), name
+    # What a longer stack would need and is forgotten is zero, never another frame.
+    stacks = ring.stack_at(indices[-environments:], capacity_rows + 1)
+    assert (stacks[:, 0] == 0).all() or first == 0
+    for gone in (first * environments - 1, num_rows * environments):
+        with pytest.raises(IndexError, match="are kept"):
+            ring.frames_at(np.array([gone]))

@@ -27,8 +27,15 @@ def has_colour(path, colour):
 
 def test_the_standard_plots_have_one_size_and_their_lines(tmp_path):
     names = ("train/loss", "held_out/error", "held_out/foreground_error", "train/updates_per_s")
-    drawn = draw_standard_plots(dict.fromkeys(names, FALLING), tmp_path / "plots")
-    assert list(drawn) == ["training_loss", "held_out_error", "throughput"]
+    canonical = ("canonical/error", "canonical/ball_error", "canonical/ball_found")
+    drawn = draw_standard_plots(dict.fromkeys((*names, *canonical), FALLING), tmp_path / "plots")
+    assert list(drawn) == [
+        "training_loss",
+        "canonical_error",
+        "ball_found",
+        "held_out_error",
+        "throughput",
+    ]
     for path in drawn.values():
         with Image.open(path) as picture:
             assert (picture.size, picture.mode) == ((990, 660), "RGB")

@@ -28,6 +28,11 @@ from rlmaster.run_folder import Progress
         ({"metric": "loss", "value": 0.5, "before": 0.5}, "Loss stayed at 0.500."),
         ({"metric": "loss", "value": 0.5, "before": float("inf")}, "Loss is 0.500."),
         ({"metric": "loss", "value": float("nan"), "before": 0.5}, "Loss is not a finite number."),
+        (
+            {"metric": "loss", "value": 0.5, "canonical/ball_found": 0.873},
+            "Loss is 0.500. The ball is found in 87% of the frames that show one.",
+        ),
+        ({"metric": "loss", "value": 0.5, "canonical/ball_found": "often"}, "Loss is 0.500."),
     ],
 )
 def test_the_result_is_one_plain_sentence(result, sentence):

@@ -101,6 +101,19 @@ def test_runs_share_a_yardstick_where_they_may_be_compared(tmp_path):
     assert usual != row_of(metric).yardstick
 
 
+def test_what_canonical_frames_measure_may_have_learned_from_any_frames(tmp_path):
+    configs = [
+        {"frames": {"type": "RandomFrames", "steps": 5}},
+        {"frames": {"type": "AgentFrames", "steps": 5, "policy": "scripted"}},
+        {"frames": {"type": "RandomFrames", "steps": 6}},
+    ]
+    yardsticks = [
+        row_of(complete(make_run(tmp_path, config=config), 0.1, metric="canonical/error")).yardstick
+        for config in configs
+    ]
+    assert yardsticks[0] == yardsticks[1] != yardsticks[2]
+
+
 def test_a_status_that_somebody_knows_better_wins(tmp_path):
     run = make_run(tmp_path)
     set_state(run, State.RUNNING)

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import FrameBatch
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Autoencoder, EmbedderTraining
+from rlmaster.replay.batches import SequenceBatch
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import read_checkpoint, write_checkpoint
-from rlmaster.training.evaluation import HeldOutError
+from rlmaster.training.evaluation import FrameErrors, Measurement
 from rlmaster.training.learner import Arithmetic, Learner, require_fit
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.recording import Recording
 from rlmaster.training.results import Results
-from rlmaster.training.update import make_optimiser, make_update, to_channels_last
+from rlmaster.training.update import LOSS, make_optimiser, make_update, to_channels_last
 
 CPU = torch.device("cpu")
 
@@ -32,14 +32,18 @@ def recording(tmp_path: Path) -> Iterator[Recording]:
     made.close()
 
 
-def make_learner(recording: Recording, seed: int = 1, learning_rate: float = 1e-3) -> Learner:
+def make_learner(
+    recording: Recording, seed: int = 1, learning_rate: float = 1e-3, decay: float = 0.1
+) -> Learner:
     torch.manual_seed(seed)
-    embedder = AutoencoderEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)))
+    # with terms beside the reconstruction, parameter groups, and draws of its own
+    fields = {"latent_l2": 0.1, "decoder_weight_decay": decay, "dropout": 0.1}
+    specification = Autoencoder(latent_dim=8, channels=(4, 4, 4), **fields)
+    embedder = AutoencoderEmbedder(specification, num_actions=6)
     to_channels_last(embedder)
     return Learner(
         embedder,
         make_optimiser(embedder, EmbedderTraining(learning_rate=learning_rate)),
-        np.random.default_rng(seed),
         LossCurve(recording, 1_000_000, CPU),
         Results(recording),
         Arithmetic(torch.float32, compiled=False),
@@ -47,18 +51,22 @@ def make_learner(recording: Recording, seed: int = 1, learning_rate: float = 1e-
     )
 
 
+def measured(error: float) -> Measurement:
+    return Measurement(FrameErrors(error, 2 * error), FrameErrors(error, None))
+
+
 def learn(learner: Learner, updates: range) -> None:
     update = make_update(learner.embedder, learner.optimiser, torch.float32, compiled=False)
     for step in updates:
-        pixels = learner.batch_order.integers(256, size=(4, 1, 84, 84), dtype=np.uint8)
+        pixels = np.random.default_rng(step).integers(256, size=(4, 1, 84, 84), dtype=np.uint8)
         noise = torch.randint(2, (4, 1, 84, 84), dtype=torch.uint8)
-        learner.curve.add(step, update(FrameBatch(torch.from_numpy(pixels) ^ noise)))
-        learner.results.add(step, HeldOutError(1 / step, 2 / step))
+        learner.curve.add(step, update(SequenceBatch.of_frames(torch.from_numpy(pixels) ^ noise)))
+        learner.results.add(step, measured(1 / step))
 
 
 def test_a_restored_learner_goes_on_bit_by_bit(recording: Recording, tmp_path: Path) -> None:
     whole, other = make_learner(recording), make_learner(recording, seed=2)
-    whole.results.begin(HeldOutError(2.0, 3.0))
+    whole.results.begin(measured(2.0))
     learn(whole, range(1, 5))
     captured = whole.capture(4)
     assert captured is not None
@@ -80,15 +88,30 @@ def test_a_restored_learner_goes_on_bit_by_bit(recording: Recording, tmp_path: P
         assert all(torch.equal(values[name], moments[1][number][name]) for name in values)
 
 
-def test_the_learning_rate_is_the_experiments_and_not_the_checkpoints(recording: Recording) -> None:
-    first, branch = make_learner(recording), make_learner(recording, learning_rate=1e-5)
-    first.results.begin(HeldOutError(2.0, 3.0))
+def test_rates_of_all_groups_are_the_experiments_and_not_the_checkpoints(
+    recording: Recording,
+) -> None:
+    first = make_learner(recording)
+    branch = make_learner(recording, learning_rate=1e-5, decay=0.0)
+    first.results.begin(measured(2.0))
     learn(first, range(1, 3))
     captured = first.capture(2)
     assert captured is not None
     first.complete(captured)
     branch.restore(captured)
-    assert branch.optimiser.param_groups[0]["lr"] == 1e-5
+    groups = branch.optimiser.param_groups
+    assert [group["lr"] for group in groups] == [1e-5, 1e-5]
+    assert [group["weight_decay"] for group in groups] == [0, 0]
+    assert [group["weight_decay"] for group in first.optimiser.param_groups] == [0.1, 0]
+
+
+def test_a_checkpoint_of_other_parameter_groups_is_refused(recording: Recording) -> None:
+    learner = make_learner(recording)
+    captured = learner.capture(1)
+    assert captured is not None
+    captured.state["optimiser"]["param_groups"].pop()
+    with pytest.raises(TrainingError, match="other networks"):
+        learner.restore(captured)
 
 
 def test_a_loss_that_is_no_number_is_not_worth_a_checkpoint(recording: Recording) -> None:
@@ -97,7 +120,15 @@ def test_a_loss_that_is_no_number_is_not_worth_a_checkpoint(recording: Recording
     assert captured is not None
     learner.curve.watch.judge(2, float("nan"))
     assert not learner.complete(captured)
-    learner.curve._sum += float("inf")
+
+
+def test_the_total_must_be_a_number_and_a_part_that_is_not_in_it_need_not(
+    recording: Recording,
+) -> None:
+    learner = make_learner(recording)
+    learner.curve.add(1, {"part": torch.tensor(torch.nan), LOSS: torch.tensor(1.0)})
+    assert learner.capture(1) is not None
+    learner.curve.add(2, {LOSS: torch.tensor(torch.inf)})
     assert learner.capture(2) is None
 
 
@@ -124,7 +155,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(recording: Reco
         require_fit(captured, 6)
     with pytest.raises(TrainingError, match="could not be resumed"):
         require_fit(replace(captured, counters={"updates": 7}), 7)
-    learner.embedder = AutoencoderEmbedder(Autoencoder(latent_dim=9, channels=(4, 4, 4)))
+    other = Autoencoder(latent_dim=9, channels=(4, 4, 4))
+    learner.embedder = AutoencoderEmbedder(other, num_actions=6)
     with pytest.raises(TrainingError, match=r"other networks.*embedder\.latent_dim"):
         learner.restore(captured)
 

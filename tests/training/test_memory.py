@@ -1,48 +1,49 @@
-"""Memory: what is needed and what there is, on machines that say it and on those that do not."""
+"""Memory: what a run would need is refused where there is less, before anything is collected."""
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from rlmaster.embedder_choices import Autoencoder, Embedder, RandomEncoder
 from rlmaster.errors import TrainingError
-from rlmaster.training import memory
-from rlmaster.training.memory import available_bytes, require_memory
+from rlmaster.replay import frame_storage
+from rlmaster.training.memory import require_room_for_frames, require_room_for_latent
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def meminfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def _two_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "meminfo"
     path.write_text("MemTotal: 9 kB\nMemAvailable:    2097152 kB\n")
-    monkeypatch.setattr(memory, "MEMINFO", path)
-    return path
+    monkeypatch.setattr(frame_storage, "MEMINFO", path)
 
 
-def test_more_frames_than_fit_are_refused_with_both_numbers(meminfo: Path) -> None:
-    require_memory(2 * 2**30 // 7065, CPU)
-    with pytest.raises(TrainingError, match=r"1,000,000 steps need 6\.6 GiB .* 2\.0 GiB are avail"):
-        require_memory(1_000_000, CPU)
+def test_more_frames_than_fit_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    require_room_for_frames(200_000, "memory", CPU, tmp_path)
+    with pytest.raises(TrainingError, match=r"needs 6\.6 GiB for its frames, .* 1\.6 GiB in mem"):
+        require_room_for_frames(1_000_000, "memory", CPU, tmp_path)
 
 
-def test_without_a_word_of_caches_free_pages_count(
-    meminfo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    meminfo.write_text("MemTotal: 9 kB\n")
-    pages = {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-    assert available_bytes(CPU) == 40_960
+def test_frames_for_which_no_place_has_room_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"GiB on the disk; keep fewer steps"):
+        require_room_for_frames(10**13, "auto", CPU, tmp_path)
 
 
-def test_nothing_is_refused_where_nobody_knows(
-    meminfo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unknown(_: str) -> int:
-        raise ValueError("unrecognized configuration name")
+def test_a_latent_whose_layers_do_not_fit_is_refused() -> None:
+    require_room_for_latent(Autoencoder(latent_dim=256), CPU)
+    # 2 layers x 65,536 x 3,136 weights x 16 bytes
+    with pytest.raises(TrainingError, match=r"a latent of 65,536 numbers needs 6\.1 GiB .* 2\.0 G"):
+        require_room_for_latent(Autoencoder(latent_dim=65_536), CPU)
 
-    meminfo.unlink()
-    monkeypatch.setattr(os, "sysconf", unknown)
-    assert available_bytes(CPU) is None
-    require_memory(10**12, CPU)
+
+@pytest.mark.parametrize(
+    "embedder",
+    [
+        RandomEncoder(latent_dim=3_136, projection="none"),
+        Embedder.model_construct(latent_dim=65_536),
+    ],
+)
+def test_where_no_linear_layer_is_known_nothing_is_refused(embedder: Embedder) -> None:
+    require_room_for_latent(embedder, CPU)

@@ -11,10 +11,10 @@ from rlmaster.errors import TrainingError
 from rlmaster.run_folder import RunFolder
 from rlmaster.training import video
 from rlmaster.training.pictures import (
-    COLUMNS,
     PANEL,
     WINDOW,
     ZOOM,
+    Drawn,
     Window,
     draw_preview,
     moving_window,
@@ -67,9 +67,9 @@ def test_panels_show_the_pixels_at_integer_scale() -> None:
     original = pong_like_frames(2)
     drawn = np.full_like(original, 87)
     windows = [Window(20, 30), Window(40, 10)]
-    picture = draw_preview(original, drawn, windows, "update 3")
+    picture = draw_preview(Drawn(original, drawn, windows), "update 3")
     boxes = json.loads(picture.info["zoomed_panels"])
-    assert len(boxes) == len(COLUMNS)
+    assert len(boxes) == 3
     left, top, right, bottom = boxes[0]
     panel = np.asarray(picture)[top:bottom, left:right, 0]
     assert panel.shape == (PANEL, PANEL)

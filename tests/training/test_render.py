@@ -165,12 +165,16 @@ def test_while_frames_are_collected_numbers_hold_and_nothing_is_held_out_yet(run
 
 
 @pytest.mark.parametrize("number", [1, 3, 5, 7])
-def test_the_frames_of_an_episode_are_those_that_were_played(run, store, number):
+def test_the_sequences_of_an_episode_are_those_that_were_played(run, store, number):
     replay = StoredReplay(run, experiment_of(), nothing)
     episode = replay.choose(number).episode
+    alone = replay.store(episode)
 
-    expected = store.frames_at(store.frame_indices([episode]))[:, 0].numpy()
-    assert np.array_equal(replay.frames(episode), expected)
+    expected = store.sequences_at(store.frame_indices([episode]), 5)
+    found = alone.sequences_at(alone.frame_indices(alone.episodes()), 5)
+    assert [replace(episode, environment=0, first_row=0, stop_row=len(episode))] == alone.episodes()
+    assert torch.equal(found.frames, expected.frames)
+    assert torch.equal(found.actions, expected.actions)
 
 
 def test_by_default_the_longest_whole_held_out_episode_is_chosen(run):

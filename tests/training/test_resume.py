@@ -17,6 +17,7 @@ from small_disk import small_disk
 from rlmaster.events import read_events
 from rlmaster.experiment import Atari, Autoencoder, EmbedderTraining, Experiment, RandomFrames
 from rlmaster.experiment import Recording as Keep
+from rlmaster.frame_sources import UniformStateFrames
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
@@ -44,16 +45,16 @@ MOMENTS = [
     ("rlmaster.replay.chunk_files:ChunkFolder._write_manifest", 1, "SIGKILL"),  # sealing
     ("rlmaster.training.loss_curve:LossCurve.add", 1, "SIGKILL"),
     ("rlmaster.training.checkpoint:_write_durably", 4, "SIGKILL"),  # half a checkpoint
-    ("rlmaster.training.evaluation:HeldOut.measure", 1, "SIGKILL"),
+    ("rlmaster.training.evaluation:Evaluation.measure", 1, "SIGKILL"),
     ("rlmaster.training.loss_curve:LossCurve.add", 7, "SIGTERM"),
     ("rlmaster.training.video:side_by_side", 30, "SIGKILL"),  # rendering
 ]
 
 
-def make_run(folder: Path) -> RunFolder:
+def make_run(folder: Path, experiment: Experiment = EXPERIMENT) -> RunFolder:
     return RunFolder.create(
         folder,
-        config=EXPERIMENT.to_data(),
+        config=experiment.to_data(),
         rationale="to test",
         provenance={},
         digests={},
@@ -163,6 +164,29 @@ def test_a_run_killed_in_every_phase_ends_like_one_that_was_left_alone(
     assert len(resumed) == len(MOMENTS) - 1  # the second attempt found nothing
     assert np.all(np.diff([event.step for event in resumed]) >= 0)
     assert resumed[-1].step == 40  # straight to rendering
+
+
+EXPLORING = EXPERIMENT.model_copy(
+    update={
+        "frames": UniformStateFrames(steps=1_200, excursion_steps=30),
+    }
+)
+COLLECTED = ("rlmaster.replay.frame_store:FrameStore.split_episodes", 1, "SIGTERM")
+WHILE_EXPLORING = [
+    ("rlmaster.atari.exploration:Exploration.play_round", 2),  # nothing sealed yet
+    ("rlmaster.replay.chunk_files:ChunkFolder.add", 3),  # an archive without its rows
+    ("rlmaster.atari.exploration:Exploration.play_round", 2),
+]
+
+
+@pytest.mark.learns
+def test_an_exploration_that_is_killed_shows_the_same_frames(tmp_path: Path) -> None:
+    whole, cut = (make_run(tmp_path / name, EXPLORING) for name in ("whole", "cut"))
+    assert train(whole, *COLLECTED).returncode == STOPPED_EXIT_CODE
+    for moment, count in WHILE_EXPLORING:
+        assert train(cut, moment, count, "SIGKILL").returncode == -signal.SIGKILL
+    assert train(cut, *COLLECTED).returncode == STOPPED_EXIT_CODE
+    assert replay_files(cut) == replay_files(whole)
 
 
 @pytest.mark.learns

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import FrameBatch
+from rlmaster.embedders.base import EmbedderLoss
 from rlmaster.experiment import Autoencoder, EmbedderTraining
+from rlmaster.replay.batches import SequenceBatch
 from rlmaster.training import update as updates
 from rlmaster.training.update import (
+    LOSS,
     Compilation,
     choose_compilation,
     choose_precision,
@@ -29,7 +31,7 @@ def frames() -> torch.Tensor:
 
 def embedder() -> AutoencoderEmbedder:
     torch.manual_seed(0)
-    built = AutoencoderEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)))
+    built = AutoencoderEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)), num_actions=6)
     built.prepare(frames())
     return built
 
@@ -40,7 +42,7 @@ def losses(*, compiled: bool = False, channels_last: bool = True, precision: tor
         to_channels_last(network)
     optimiser = make_optimiser(network, EmbedderTraining(learning_rate=1e-3))
     update = make_update(network, optimiser, precision, compiled=compiled)
-    return [float(update(FrameBatch(frames()))) for _ in range(4)]
+    return [float(update(SequenceBatch.of_frames(frames()))[LOSS]) for _ in range(4)]
 
 
 def slow_losses() -> list[float]:
@@ -49,7 +51,7 @@ def slow_losses() -> list[float]:
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
     values = []
     for _ in range(4):
-        loss = network.loss(FrameBatch(frames())).total
+        loss = network.loss(SequenceBatch.of_frames(frames())).total
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -77,9 +79,9 @@ def test_to_channels_last_changes_the_layout_not_the_weights() -> None:
     to_channels_last(network)
     for changed, kept in zip(network.parameters(), same.parameters(), strict=True):
         assert torch.equal(changed, kept)
-    convolution = network.encoder.layers[2]
-    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
-    assert not same.encoder.layers[2].weight.is_contiguous(memory_format=torch.channels_last)
+    layers = (each.get_parameter("encoder.convolutions.2.weight") for each in (network, same))
+    layouts = [weight.is_contiguous(memory_format=torch.channels_last) for weight in layers]
+    assert layouts == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_long_runs_take_the_faster_of_both(
         updates, "_seconds_per_update", lambda *_, compiled: fused_s if compiled else 1.0
     )
     training = EmbedderTraining(updates=number_of_updates, compile=choice)
-    batch = FrameBatch(frames())
+    batch = SequenceBatch.of_frames(frames())
     chosen = choose_compilation(embedder(), training, torch.float32, batch)
     assert chosen == Compilation(expected)
 
@@ -135,7 +137,9 @@ def test_a_machine_that_cannot_compile_trains_eagerly_and_says_why(
     monkeypatch.setattr(updates.torch, "compile", lambda _loss: no_compiler)
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     training = EmbedderTraining(updates=10**6)
-    chosen = choose_compilation(embedder(), training, torch.float32, FrameBatch(frames()))
+    chosen = choose_compilation(
+        embedder(), training, torch.float32, SequenceBatch.of_frames(frames())
+    )
     assert not chosen.wanted
     assert chosen.failure.startswith("RuntimeError: No working C++ compiler whatsoever")
     assert chosen.failure.endswith(" whatsoever ...")
@@ -152,7 +156,9 @@ def test_where_the_compiler_would_stumble_at_a_space_nothing_is_tried(
     monkeypatch.setattr(updates.torch, "__file__", "/home/my project/torch/__init__.py")
     monkeypatch.setattr(updates, "_seconds_per_update", refuse)
     training = EmbedderTraining(updates=10**6)
-    chosen = choose_compilation(embedder(), training, torch.float32, FrameBatch(frames()))
+    chosen = choose_compilation(
+        embedder(), training, torch.float32, SequenceBatch.of_frames(frames())
+    )
     assert not chosen.wanted
     assert "/home/my project/torch, and stumbles at the space" in chosen.failure
 
@@ -160,6 +166,29 @@ def test_where_the_compiler_would_stumble_at_a_space_nothing_is_tried(
 def test_a_trial_leaves_the_networks_as_they_are() -> None:
     network, same = embedder(), embedder()
     updates._seconds_per_update(
-        network, EmbedderTraining(), torch.float32, FrameBatch(frames()), compiled=False
+        network,
+        EmbedderTraining(),
+        torch.float32,
+        SequenceBatch.of_frames(frames()),
+        compiled=False,
     )
     assert all(map(torch.equal, network.parameters(), same.parameters()))
+
+
+class PartedEmbedder(AutoencoderEmbedder):
+    """Tells a part of its loss."""
+
+    def loss(self, batch: SequenceBatch) -> EmbedderLoss:
+        total = super().loss(batch).total
+        return EmbedderLoss(total, {"half": total.detach() / 2})
+
+
+def test_an_update_returns_the_loss_and_its_parts_for_nobody_to_wait_for() -> None:
+    torch.manual_seed(0)
+    network = PartedEmbedder(Autoencoder(latent_dim=8, channels=(4, 4, 4)), num_actions=6)
+    optimiser = make_optimiser(network, EmbedderTraining())
+    update = make_update(network, optimiser, torch.float32, compiled=False)
+    losses = update(SequenceBatch.of_frames(frames()))
+    assert losses.keys() == {LOSS, "half"}
+    assert float(losses["half"]) == pytest.approx(float(losses[LOSS]) / 2)
+    assert not any(loss.requires_grad for loss in losses.values())

@@ -95,7 +95,7 @@ def test_curves_lie_over_one_another(app, finished_run, empty_project):
     async def scenario(pilot):
         await open_comparison(pilot, [first, second])
         await wait_until(pilot, lambda: BRAILLE.search(screen_text(pilot.app)))
-        for text in (f"a {first.short_id}", f"b {second.short_id}", "held_out/error ─"):
+        for text in (f"a {first.short_id}", f"b {second.short_id}", "canonical/error ─"):
             await wait_for_text(pilot, text)
         await pilot.press("right_square_bracket")
         await wait_for_text(pilot, "smoothed")

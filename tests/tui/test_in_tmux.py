@@ -108,7 +108,7 @@ def launch_the_first_run(terminal: Terminal) -> None:
 def look_at_each_pane(terminal: Terminal) -> None:
     shown = {
         "1": "Does a beginner come to a run?",
-        "2": "held_out/error",
+        "2": "canonical/error",
         "3": "newest of",
         "4": "training tiny-pong",
         "5": "training finished",

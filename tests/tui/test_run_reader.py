@@ -151,7 +151,7 @@ def test_a_real_run_has_curves_events_and_a_preview(finished_run):
     assert news.overview is not None
     assert news.overview.state == "completed"
     assert news.curves is not None
-    assert {"train/loss", "held_out/error"} <= set(news.curves)
+    assert {"train/loss", "canonical/error"} <= set(news.curves)
     assert news.preview is not None
     assert len(news.preview.panels) == 3
     assert news.log_lines

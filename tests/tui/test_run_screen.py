@@ -72,7 +72,8 @@ def copied(folder, tmp_path, name="a-aaaaaa"):
 def test_a_real_run_is_shown_whole(finished_run):
     async def scenario(pilot):
         await wait_until(pilot, lambda: BRAILLE.search(screen_text(pilot.app)))
-        for text in ("held_out/error", "completed", "▀▀▀▀▀▀▀▀", "finished", "100 %", "host choice"):
+        words = ("canonical/error", "completed", "▀▀▀▀▀▀▀▀", "finished", "100 %", "host choice")
+        for text in words:
             await wait_for_text(pilot, text)
 
     drive_run(finished_run.folder, scenario, LARGE)
@@ -221,11 +222,11 @@ def test_actions_are_asked_for_with_this_run(make_run, monkeypatch):
 
 def test_several_scalars_can_be_chosen(finished_run):
     async def scenario(pilot):
-        await wait_for_text(pilot, "│ held_out/error ")
+        await wait_for_text(pilot, "│ canonical/error ")
         await pilot.press("s", "end", "enter")
         await wait_for_text(pilot, "│ train/updates_per_s ")
         await pilot.press("s", "home", "space", "enter")
-        await wait_for_text(pilot, "a held_out/error ")
+        await wait_for_text(pilot, "a canonical/ball_error ")
         await wait_for_text(pilot, "b train/updates_per_s ")
 
     drive_run(finished_run.folder, scenario)
@@ -237,15 +238,15 @@ def test_another_run_is_laid_over_and_taken_away(finished_run, tmp_path):
         index.sync()
 
     async def scenario(pilot):
-        await wait_for_text(pilot, "│ held_out/error ")
+        await wait_for_text(pilot, "│ canonical/error ")
         await pilot.press("o")
         await wait_for_text(pilot, "bbbbbb")
         assert "aaaaaa pong" not in screen_text(pilot.app)
         await pilot.press(*"bbbbbb", "enter")
-        await wait_for_text(pilot, "a held_out/error aaaaaa")
-        await wait_for_text(pilot, "b held_out/error bbbbbb")
+        await wait_for_text(pilot, "a canonical/error aaaaaa")
+        await wait_for_text(pilot, "b canonical/error bbbbbb")
         await pilot.press("o")
-        await wait_until(pilot, lambda: "held_out/error bbbbbb" not in screen_text(pilot.app))
+        await wait_until(pilot, lambda: "canonical/error bbbbbb" not in screen_text(pilot.app))
 
     drive_run(folders[0], scenario)
 
@@ -388,9 +389,9 @@ def test_the_configuration_is_compared(finished_run):
         await pilot.press("6")
         await wait_for_text(pilot, "differ from the default")
         await wait_for_text(pilot, "20   instead of 50000")
-        assert "environment.protocol" in screen_text(pilot.app)
+        assert "embedder.loss" in screen_text(pilot.app)
         await pilot.press("x")
-        await wait_until(pilot, lambda: "environment.protocol" not in screen_text(pilot.app))
+        await wait_until(pilot, lambda: "embedder.loss" not in screen_text(pilot.app))
 
     drive_run(finished_run.folder, scenario)
 

@@ -376,11 +376,11 @@ def test_the_run_under_the_cursor_is_shown_where_there_is_room(empty_project, ru
         await wait_for_text(pilot, "Entirely.")
         await pilot.press("j")
         await wait_until(pilot, lambda: BRAILLE.search(screen_text(pilot.app)))
-        for text in ("held_out/error ─", "▀▀▀▀▀▀▀▀", "Mean squared error", "new best"):
+        for text in ("canonical/error ─", "▀▀▀▀▀▀▀▀", "Mean squared error", "new best"):
             await wait_for_text(pilot, text)
         assert "Entirely." not in screen_text(pilot.app)
         await pilot.press("p")
-        await wait_until(pilot, lambda: "held_out/error ─" not in screen_text(pilot.app))
+        await wait_until(pilot, lambda: "canonical/error ─" not in screen_text(pilot.app))
         await pilot.press("p")
         await wait_for_text(pilot, "▀▀▀▀▀▀▀▀")
         await pilot.resize_terminal(140, 24)

@@ -20,7 +20,7 @@ from tui.words.plain_text import one_line
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot
 
-FIRST_SCALARS = ("held_out/error", "train/loss")
+FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
 """What is shown first, if the run has it."""
 
 

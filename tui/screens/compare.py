@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PANES = {"curves": "Curves", "results": "Results", "differences": "What differs"}
 ROOM_FOR_ALL_PANES = (110, 32)
-FIRST_SCALARS = ("held_out/error", "train/loss")
+FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
 
 
 class CompareScreen(PollingScreen):

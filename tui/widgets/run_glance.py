@@ -40,7 +40,7 @@ ROOM_FOR_PICTURE = 30
 LONGEST_RATIONALE = 600
 """Characters; the whole of it is on the run's own screen."""
 SHOWN_EVENTS = 5
-FIRST_SCALARS = ("held_out/error", "train/loss")
+FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
 """What the curve shows of a run whose result is of none of its scalars."""
 
 

@@ -1,0 +1,17 @@
+"""Pong: can four frames and an action tell the next frame, the ball included?
+
+The picture that comes out is of a frame that did not go in. A few minutes on two processor cores.
+"""
+
+from rlmaster import Atari, EmbedderTraining, Experiment, ForwardPredictor, RandomFrames, launch
+
+experiment = Experiment(
+    name="pong-forward-predictor",
+    environment=Atari(game="Pong"),
+    frames=RandomFrames(steps=40_000),
+    embedder=ForwardPredictor(latent_dim=256),
+    training=EmbedderTraining(updates=3_000),
+)
+
+if __name__ == "__main__":
+    launch(experiment)

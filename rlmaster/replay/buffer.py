@@ -1,0 +1,102 @@
+"""The replay of a run: what training samples from, and what a checkpoint keeps of it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlmaster.errors import TrainingError
+from rlmaster.replay.chunk_files import OnProgress
+from rlmaster.replay.sampling import Sampling
+
+
+class ReplayBuffer(Sampling):
+    """A replay that is saved as sealed chunks, and sampled as before once it is restored."""
+
+    def save(self, folder: Path, on_progress: OnProgress | None = None) -> None:
+        """Seal the rows that were added since the last time and whose outcome is known.
+
+        Args:
+            folder: The run's `replay` folder.
+            on_progress: Called with the rows written and the rows to write.
+
+        Raises:
+            RunFolderError: If they cannot be written.
+        """
+        self.store.save(folder, on_progress, stop_row=max(0, self.store.num_rows - 1))
+
+    def expire(self, oldest_row: int) -> None:
+        """Delete sealed chunks that no checkpoint needs any more.
+
+        Args:
+            oldest_row: `first_row` in the state of the oldest checkpoint that may be restored.
+
+        Raises:
+            RunFolderError: If they cannot be deleted.
+        """
+        self.store.expire(oldest_row)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs beside the sealed rows: numbers and small tensors.
+
+        It belongs to the `save` that was made at the same row.
+        """
+        store = self.store
+        state: dict[str, Any] = {
+            "first_row": store.first_row,
+            "num_rows": store.num_rows,
+            "capacity_rows": store.capacity_rows,
+            "num_environments": store.num_environments,
+            "frame_shape": list(store.frame_shape),
+            "generator": self._generator.get_state(),
+            "newest": {
+                name: torch.from_numpy(values)
+                for name, values in store.rows_between(
+                    max(0, store.num_rows - 1), store.num_rows
+                ).items()
+            },
+        }
+        if self._prioritised is not None:
+            state["leaves"] = self._prioritised.tree.leaves.cpu().clone()
+            state["largest"] = self._prioritised.largest.cpu().clone()
+        return state
+
+    def restore(
+        self, folder: Path, state: dict[str, Any], on_progress: OnProgress | None = None
+    ) -> None:
+        """Be as the replay was whose state it is; what was sealed later is deleted.
+
+        Args:
+            folder: The run's `replay` folder.
+            state: What `state` returned.
+            on_progress: Called with the rows read and the rows to read.
+
+        Raises:
+            TrainingError: If this replay is not empty, or of another size or kind.
+            RunFolderError: If a row is missing, or a chunk is damaged.
+        """
+        self._require_same_kind(state)
+        first_row, num_rows = state["first_row"], state["num_rows"]
+        self.store.restore(folder, first_row, max(0, num_rows - 1), on_progress)
+        newest = {name: values.numpy() for name, values in state["newest"].items()}
+        self.store.keep_newest(newest)
+        for row in range(first_row, num_rows):
+            self._table.add_row(row)
+        self._generator.set_state(state["generator"])
+        if self._prioritised is not None:
+            device = self._generator.device
+            self._prioritised.tree.set_all(state["leaves"].to(device))
+            self._prioritised.largest = state["largest"].to(device)
+
+    def _require_same_kind(self, state: dict[str, Any]) -> None:
+        store = self.store
+        if store.num_rows > 0:
+            raise TrainingError("a replay is restored before anything is added; make a new one")
+        own = (store.capacity_rows, store.num_environments, list(store.frame_shape))
+        its = (state["capacity_rows"], state["num_environments"], state["frame_shape"])
+        if own != its or ("leaves" in state) != (self._prioritised is not None):
+            raise TrainingError(
+                f"the checkpoint's replay has {its[0]:,} rows of {its[1]} environments with frames "
+                f"of {its[2]}, {'with' if 'leaves' in state else 'without'} priorities, and this "
+                f"one {own[0]:,} of {own[1]} with {own[2]}; keep the replay's settings, or branch"
+            )

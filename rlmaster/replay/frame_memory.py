@@ -1,0 +1,146 @@
+"""Where the frames lie, and how batches of them are gathered.
+
+Frames lie in cells, a stream after the other, so that a window of one stream is one piece of
+memory. Cell 0 is black: whatever stands before an episode's start is gathered from there.
+
+Shapes: E environments, T rows of a stream, C = 1 + E * T cells, H and W pixels of a frame.
+"""
+
+import mmap
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlmaster.errors import TrainingError
+from rlmaster.replay.frame_storage import Place
+
+Array = Any
+"""A numpy array where frames lie in main memory or on disk, else a tensor on their device."""
+
+RECYCLED_BUFFERS = 4
+LARGEST_RECYCLED_BYTES = 2**26
+
+_SAMPLE = [np.empty(0)]
+UNHELD = sys.getrefcount(_SAMPLE[0])
+"""References to an entry of a list that nobody else holds; how Python counts them varies."""
+
+
+class RecycledBuffers:
+    """Memory for batches, used again once nobody holds the batch that lay there.
+
+    Fresh memory costs a page fault for every 4 kB, which takes as long as the copy itself.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._buffers: list[NDArray[np.uint8]] = []
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return memory of a shape that no tensor looks at."""
+        for number, buffer_shape in enumerate([buffer.shape for buffer in self._buffers]):
+            # A tensor over it holds one reference more.
+            if buffer_shape == shape and sys.getrefcount(self._buffers[number]) == UNHELD:
+                return self._buffers[number]
+        buffer = np.empty(shape, np.uint8)
+        if buffer.nbytes <= LARGEST_RECYCLED_BYTES:
+            self._buffers = [*self._buffers, buffer][-RECYCLED_BUFFERS:]
+        return buffer
+
+
+class FrameMemory:
+    """The cells of a store.
+
+    Attributes:
+        cells: Grey levels, `(C, H, W)` uint8.
+        on_host: Whether they lie in main memory or on disk, where numpy gathers them.
+    """
+
+    def __init__(
+        self,
+        num_cells: int,
+        frame_shape: tuple[int, int],
+        device: torch.device,
+        place: Place,
+        folder: Path | None = None,
+    ) -> None:
+        """Make room.
+
+        Args:
+            num_cells: Cells, C.
+            frame_shape: Pixels, `(H, W)`.
+            device: Where batches are needed.
+            place: Where the frames lie.
+            folder: Where a file for them may be, if they lie on disk.
+
+        Raises:
+            TrainingError: If there is no room for the file.
+        """
+        self._device = device
+        self._buffers = RecycledBuffers()
+        self.on_host = place != "device" or device.type == "cpu"
+        shape = (num_cells, *frame_shape)
+        if not self.on_host:
+            self.cells = torch.empty(shape, dtype=torch.uint8, device=device)
+        elif place == "disk" and folder is not None:
+            self.cells = torch.from_numpy(_unlinked_file(folder, shape))
+        else:
+            # Numpy asks for huge pages, torch does not: gathering is a tenth faster with them.
+            self.cells = torch.from_numpy(np.empty(shape, np.uint8))
+        self.cells[0] = 0
+
+    def streams(self, num_environments: int) -> Tensor:
+        """Return the frames by row and environment, a view, `(T, E, H, W)`."""
+        frames = self.cells[1:]
+        rows = len(frames) // num_environments
+        return frames.view(num_environments, rows, *frames.shape[1:]).transpose(0, 1)
+
+    def gather(self, cells: Array) -> Tensor:
+        """Copy frames together, on the device where batches are needed.
+
+        Args:
+            cells: Numbers of cells, of any shape `(...)`.
+
+        Returns:
+            Grey levels, `(..., H, W)` uint8.
+        """
+        shape = (*cells.shape, *self.cells.shape[1:])
+        if not self.on_host:
+            chosen = torch.as_tensor(cells, device=self._device).reshape(-1)
+            return self.cells.index_select(0, chosen).view(shape)
+        if self._device.type == "cpu":
+            gathered = self._buffers.take(shape)
+            self._take(cells, gathered)
+            return torch.from_numpy(gathered)
+        # Torch itself uses pinned memory again, and only after the copy from there is over.
+        staged = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        self._take(cells, staged.numpy())
+        return staged.to(self._device, non_blocking=True)
+
+    def _take(self, cells: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        # Alone, torch's `index_select` is up to 1.5 times as fast with its threads, but 10 to 30
+        # times slower as soon as another process wants their cores: they wait for each other.
+        # With "raise" numpy would gather into a copy first.
+        np.take(self.cells.numpy(), cells, axis=0, out=out, mode="clip")
+
+
+def _unlinked_file(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Map a file that no name leads to, so that nothing is left however the process ends."""
+    size = int(np.prod(shape))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # Really taken from the disk now: a file with holes would kill the process when full.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8).reshape(shape)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot keep {size:,} bytes of frames on disk in {folder} "
+            f"({error.strerror or error}); free some space or keep fewer steps"
+        ) from error

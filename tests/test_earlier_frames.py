@@ -1,0 +1,144 @@
+"""Launches that learn from an earlier run's frames: which run that is, and whether it has them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_runs import make_run
+from project_command import Rlmaster
+from waiting import wait_until
+
+from rlmaster.durable_files import write_json
+from rlmaster.earlier_frames import find_frames_run, resolve_frames
+from rlmaster.errors import ProjectError, UsageError
+from rlmaster.experiment import Atari, Experiment
+from rlmaster.experiment_script import ScriptDescription, describe_experiment
+from rlmaster.frame_sources import FrameSource, RandomFrames, ReplayFrames
+from rlmaster.placement import Placement
+from rlmaster.run_folder import RunFolder
+from rlmaster.run_status import FINAL_STATES, State
+
+
+def describe(run: str, **environment: Any) -> ScriptDescription:
+    return described(ReplayFrames(run=run), **environment)
+
+
+def described(frames: FrameSource, **environment: Any) -> ScriptDescription:
+    atari = Atari(**{"game": "Pong", **environment})
+    return describe_experiment(Experiment(name="again", environment=atari, frames=frames))
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> RunFolder:
+    """A run with a whole replay of three environments."""
+    run = make_run(tmp_path)
+    run.replay.mkdir()
+    write_json(
+        run.replay / "manifest.json",
+        {"num_environments": 3, "chunks": [{"file": "chunk-000000.npz"}]},
+    )
+    (run.replay / "chunk-000000.npz").write_bytes(b"frames")
+    write_json(run.coverage_file, {"sentence": "6 frames cover 5 distinct ones"})
+    return run
+
+
+def test_the_full_id_and_the_number_of_environments_are_filled_in(
+    earlier: RunFolder, tmp_path: Path
+) -> None:
+    asked = describe(earlier.short_id)
+    resolved = resolve_frames(asked, tmp_path)
+    assert resolved.experiment["frames"]["run"] == earlier.id
+    assert resolved.experiment["environment"]["num_environments"] == 3
+    assert "environment.num_environments" in resolved.differs_from_default
+    again = Experiment.from_data(resolved.experiment)
+    assert resolved.digest == again.digest() != asked.digest
+    assert find_frames_run(resolved, tmp_path) is not None
+    assert resolve_frames(resolved, tmp_path) == resolved
+
+
+def test_an_experiment_that_collects_its_own_frames_stays_as_it_is(tmp_path: Path) -> None:
+    own = described(RandomFrames())
+    assert resolve_frames(own, tmp_path) is own
+    assert find_frames_run(own, tmp_path) is None
+
+
+def test_an_unknown_run_is_refused(earlier: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="no run is called 'zzzzzz'; the newest is"):
+        resolve_frames(describe("zzzzzz"), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["coverage.json", "manifest.json", "chunk-000000.npz"])
+def test_a_run_without_a_whole_replay_is_refused(
+    file: str, earlier: RunFolder, tmp_path: Path
+) -> None:
+    (earlier.replay / file).unlink()
+    with pytest.raises(UsageError, match=f"run {earlier.short_id} is prepared and has no whole"):
+        resolve_frames(describe(earlier.id), tmp_path)
+
+
+def test_frames_that_are_on_another_computer_are_to_be_pulled(
+    earlier: RunFolder, tmp_path: Path
+) -> None:
+    (earlier.replay / "chunk-000000.npz").unlink()
+    facts = {field.name: "x" for field in dataclasses.fields(Placement)}
+    numbers = {"threads": 1, "from_attempt": 1, "left": ()}
+    placement = {**facts, "host": "far", "kind": "ssh", "folder": "/far/run", **numbers}
+    earlier.write_placement(Placement(**placement))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"`rlmaster pull --replay {earlier.short_id}`.* from far"):
+        resolve_frames(describe(earlier.id), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "ours"),
+    [
+        ({"game": "Breakout"}, "breakout under machado2018"),
+        ({"protocol": "classic"}, "pong under classic"),
+    ],
+)
+def test_frames_of_another_game_or_protocol_are_refused(
+    environment: dict[str, str], ours: str, earlier: RunFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"are of pong under machado2018, .* is about {ours};"):
+        resolve_frames(describe(earlier.id, **environment), tmp_path)
+
+
+SCRIPT = '''\
+"""Pong: other weights on the same frames."""
+
+from rlmaster import Atari, EmbedderTraining, Experiment, Recording, ReplayFrames
+
+experiment = Experiment(
+    name="again",
+    environment=Atari(game="Pong", num_environments=2),
+    frames=ReplayFrames(run="nobody"),
+    training=EmbedderTraining(updates=3, batch_size=8, evaluations=3),
+    recording=Recording(previews=0, video_episodes=0),
+    seed=2,
+)
+'''
+
+
+@pytest.mark.learns
+def test_a_run_learns_from_the_very_files_of_an_earlier_one(rlmaster: Rlmaster) -> None:
+    (rlmaster.project / "experiments" / "again.py").write_text(SCRIPT)
+    earlier = rlmaster.launch()
+    wait_until(lambda: earlier.status().state in FINAL_STATES, 90)
+    launch = ("launch", "again", "--rationale", "to test", "--yes", "--follow", "--json")
+
+    refused = rlmaster(*launch)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no run is called 'nobody'" in refused.stderr
+    assert not (rlmaster.project / "runs" / "again").exists()
+
+    done = rlmaster(*launch, "--set", f"frames.run={earlier.short_id}")
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(Path(json.loads(done.stdout)["run_folder"]))
+    assert run.status().state is State.COMPLETED
+    assert run.run()["parents"] == [earlier.id]
+    assert run.config()["frames"]["run"] == earlier.id
+    assert run.config()["environment"]["num_environments"] == 8
+    files = [path.name for path in earlier.replay.iterdir()]
+    assert all((run.replay / name).samefile(earlier.replay / name) for name in files)
+    assert run.coverage() in " ".join(rlmaster("show", run.short_id).stdout.split())
