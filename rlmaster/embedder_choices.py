@@ -90,7 +90,7 @@ class VariationalAutoencoder(DrawingEmbedder):
 
     builds: ClassVar[str] = "rlmaster.embedders.variational:VariationalAutoencoderEmbedder"
 
-    kl_weight: float = Field(default=1e-4, ge=0, le=1e6)
+    kl_weight: float = Field(default=1e-6, ge=0, le=1e6)
     """Weight of the divergence from the normal distribution, summed over the latent, at least 0."""
     latent_normalisation: Literal["layer_norm_tanh", "none"] = "none"
     """Whether means are normalised and squashed into (-1, 1)."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rlmaster.embedders.base import BaseEmbedder
+from rlmaster.errors import TrainingError
 from rlmaster.replay.batches import SequenceBatch
 from rlmaster.replay.frame_store import Episode, FrameStore
 
@@ -35,9 +36,17 @@ class Batches:
             embedder: Says how long a sequence must be.
             batch_size: Sequences in a batch.
             seed: Of the draws.
+
+        Raises:
+            TrainingError: If every episode is shorter than what the embedder learns from.
         """
         self._store = store
         self._indices = store.frame_indices(episodes, after=embedder.least_frames - 1)
+        if not len(self._indices):
+            raise TrainingError(
+                f"no training episode is as long as the {embedder.least_frames} frames that "
+                f"{type(embedder).__name__} learns from; collect more steps (frames.steps)"
+            )
         self._length = embedder.sequence_length
         self._batch_size = batch_size
         self._seed = seed

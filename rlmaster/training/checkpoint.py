@@ -20,7 +20,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
@@ -88,11 +87,6 @@ def restore_random_states(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch_random"])
     if len(state["cuda_random"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda_random"])
-
-
-def numpy_state(generator: np.random.Generator) -> dict[str, Any]:
-    """Return a generator's state as JSON data."""
-    return dict(generator.bit_generator.state)
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:

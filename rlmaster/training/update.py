@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.experiment import EmbedderTraining
 from rlmaster.replay.batches import SequenceBatch
-from rlmaster.training.graphed_update import GraphedUpdate, Losses
 
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
@@ -31,6 +30,7 @@ REASON_CHARACTERS = 200
 LOSS = "loss"
 """Names the total among the losses of an update; the others are its parts."""
 
+Losses = dict[str, Tensor]
 Update = Callable[[SequenceBatch], Losses]
 """Takes a batch, changes the weights, returns the loss and its parts without waiting for them."""
 
@@ -82,8 +82,7 @@ def make_update(
     mixed = precision is not torch.float32
 
     def loss(batch: SequenceBatch) -> Losses:
-        # Without a cache, as nothing is used twice and a CUDA graph could not renew it.
-        with torch.autocast(device_type, precision, enabled=mixed, cache_enabled=False):
+        with torch.autocast(device_type, precision, enabled=mixed):
             made = embedder.loss(batch)
         return {**made.parts, LOSS: made.total}
 
@@ -96,7 +95,7 @@ def make_update(
         optimiser.step()
         return {name: value.detach() for name, value in losses.items()}
 
-    return GraphedUpdate(update) if device_type == "cuda" else update
+    return update
 
 
 def make_optimiser(embedder: BaseEmbedder, training: EmbedderTraining) -> Adam:
@@ -104,13 +103,8 @@ def make_optimiser(embedder: BaseEmbedder, training: EmbedderTraining) -> Adam:
 
     Weight decay, where a group asks for it, is decoupled: Loshchilov and Hutter (2019).
     """
-    return Adam(
-        embedder.parameter_groups(),
-        lr=training.learning_rate,
-        fused=True,
-        decoupled_weight_decay=True,
-        capturable=next(embedder.parameters()).is_cuda,  # in a CUDA graph
-    )
+    groups = embedder.parameter_groups()
+    return Adam(groups, lr=training.learning_rate, fused=True, decoupled_weight_decay=True)
 
 
 @dataclass(frozen=True)

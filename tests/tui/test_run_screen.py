@@ -388,10 +388,10 @@ def test_the_configuration_is_compared(finished_run):
     async def scenario(pilot):
         await pilot.press("6")
         await wait_for_text(pilot, "differ from the default")
-        await wait_for_text(pilot, "20   instead of 50000")
         assert "embedder.loss" in screen_text(pilot.app)
         await pilot.press("x")
         await wait_until(pilot, lambda: "embedder.loss" not in screen_text(pilot.app))
+        await wait_for_text(pilot, "20   instead of 50000")
 
     drive_run(finished_run.folder, scenario)
 

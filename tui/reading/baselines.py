@@ -12,7 +12,7 @@ from tui.words.plain_text import one_line
 
 KINDS = ("default", "parent", "run before")
 """Those that one key leads through; any other run can be chosen."""
-OWN_MODULE = "rlmaster.experiment:"
+OWN_MODULE = "rlmaster."
 """Parts of any other module are a person's own code, which the app does not run."""
 
 
