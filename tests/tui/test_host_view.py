@@ -91,6 +91,15 @@ def test_whatever_a_command_says_can_be_shown(row, probe):
     strip(found, 80, 1, NOW)
 
 
+def test_a_share_beyond_all_is_all():
+    wild = {**PROBE, "utilisation": 1e9, "gpus": [{**GPU, "utilisation": -1e9}]}
+    (host,) = view({**BUSY, "probe": wild}).hosts
+
+    assert host.measured is not None
+    (gpu,) = host.measured.gpus or ()
+    assert (host.measured.utilisation, gpu.utilisation) == (1.0, 0.0)
+
+
 def test_nothing_of_it_moves_the_cursor():
     probe = {**PROBE, "hostname": HOSTILE, "gpus": [{**GPU, "name": HOSTILE}]}
     words = dict.fromkeys(("name", "notes", "address", "reason"), HOSTILE)

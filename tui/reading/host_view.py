@@ -171,7 +171,7 @@ def _measured(probe: JsonObject) -> Measured:
         computer=text_in(probe.get("hostname")),
         cores=whole_in(probe.get("cores")),
         load=number_in(probe.get("load")),
-        utilisation=number_in(probe.get("utilisation")),
+        utilisation=share_of(number_in(probe.get("utilisation")), 1),
         memory_total_bytes=number_in(probe.get("memory_total_bytes")),
         memory_available_bytes=number_in(probe.get("memory_available_bytes")),
         disk_free_bytes=number_in(probe.get("disk_free_bytes")),
@@ -189,7 +189,7 @@ def _gpu(gpu: JsonObject) -> GpuView:
     return GpuView(
         uuid=text_in(gpu.get("uuid")),
         name=text_in(gpu.get("name")),
-        utilisation=number_in(gpu.get("utilisation")),
+        utilisation=share_of(number_in(gpu.get("utilisation")), 1),
         memory_used_bytes=number_in(gpu.get("memory_used_bytes")),
         memory_total_bytes=number_in(gpu.get("memory_total_bytes")),
         processes=tuple(map(_process, objects_in(gpu.get("processes")))),
