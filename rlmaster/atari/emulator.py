@@ -19,7 +19,7 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 @dataclass(frozen=True)
 class EmulatorState:
-    """A moment of the game, to go on from as often as wanted; it can be pickled."""
+    """A moment of the game, to go on from as often as wanted."""
 
     console: ale_py.ALEState
     """Everything of the console, and of the chance in it."""

@@ -3,13 +3,14 @@
 Shapes: T rows of an excursion, H and W pixels of a frame.
 """
 
-import pickle
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from ale_py import ALEState
 from numpy.typing import NDArray
 
 from rlmaster.atari.cells import Cell, cells_of
@@ -17,7 +18,9 @@ from rlmaster.atari.emulator import Emulator, EmulatorState
 from rlmaster.atari.protocols import Protocol
 
 PackedState = bytes
-"""A compressed EmulatorState."""
+"""A compressed EmulatorState: numbers and no pickle, since archives are read again."""
+_PACKED_HEAD = struct.Struct("<QII")
+"""Frames played, and height and width of the two grey screens that follow before the console."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,16 @@ def _nothing_seen(play: Play) -> Excursion:
 
 def packed(state: EmulatorState) -> PackedState:
     """Return a state in as few bytes as is quick."""
-    return zlib.compress(pickle.dumps(state), level=1)
+    head = _PACKED_HEAD.pack(state.frames_played, *state.grey.shape)
+    parts = (head, state.grey.tobytes(), state.before_last.tobytes(), state.console.serialize())
+    return zlib.compress(b"".join(parts), level=1)
 
 
 def unpacked(content: PackedState) -> EmulatorState:
-    """Return the state that `packed` packed; only ever for bytes of our own making."""
-    return pickle.loads(zlib.decompress(content))
+    """Return the state that `packed` packed."""
+    plain = zlib.decompress(content)
+    frames_played, height, width = _PACKED_HEAD.unpack_from(plain)
+    screens_end = _PACKED_HEAD.size + 2 * height * width
+    screens = np.frombuffer(plain[_PACKED_HEAD.size : screens_end], np.uint8)
+    grey, before_last = screens.reshape(2, height, width)
+    return EmulatorState(ALEState(plain[screens_end:]), frames_played, grey, before_last)

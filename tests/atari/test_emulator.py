@@ -1,4 +1,3 @@
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +5,7 @@ import pytest
 
 from rlmaster.atari.emulator import Emulator
 from rlmaster.atari.environment import AtariEnvironments, environment_seed
+from rlmaster.atari.excursions import packed, unpacked
 from rlmaster.atari.protocols import PROTOCOLS
 
 
@@ -71,7 +71,7 @@ def test_a_state_gone_on_from_is_the_same_in_any_emulator_whatever_it_did_before
     second.reset()
     for number in range(25):
         seen(first, actions[number : number + 5])
-        state = pickle.loads(pickle.dumps(first.state()))
+        state = unpacked(packed(first.state()))
         first.restore(state, 7)
         assert first.grey().tobytes() == state.grey.tobytes()
         onwards = seen(first, actions[number : number + 8])
