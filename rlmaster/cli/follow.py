@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
-from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, say
+from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, interrupts_held, say
 
 if TYPE_CHECKING:
     from rlmaster.announcing import Announcer, Unheard
@@ -66,12 +66,13 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
     """
     status = run.status()
     try:  # imports included: they take a moment in which somebody may press Ctrl-C
-        if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
+        with interrupts_held():
+            if not quiet and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+                signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed window: Ctrl-C
 
-        from rlmaster.cli.progress import shown
-        from rlmaster.follower import Follower
-        from rlmaster.run_status import State
+            from rlmaster.cli.progress import shown
+            from rlmaster.follower import Follower
+            from rlmaster.run_status import State
 
         with _told(run, runs, quiet=quiet) as told:
             with shown(run, quiet=quiet) as show:
@@ -98,12 +99,13 @@ def follow_to_the_end(run: "RunFolder", runs: Path, *, quiet: bool) -> int:
 @contextmanager
 def _told(run: "RunFolder", runs: Path, *, quiet: bool) -> "Generator[Announcer | Unheard]":
     """Give what tells people of a run; of one that is made elsewhere, those who mirror it tell."""
-    from rlmaster.announcing import Announcer, Unheard
+    with interrupts_held():
+        from rlmaster.announcing import Announcer, Unheard
+        from rlmaster.cli.watch import watched_beside
 
     if run.is_here():
         yield Announcer(run, runs)
         return
-    from rlmaster.cli.watch import watched_beside
 
     with watched_beside(run, runs, quiet=quiet):
         yield Unheard()
@@ -111,7 +113,8 @@ def _told(run: "RunFolder", runs: Path, *, quiet: bool) -> "Generator[Announcer 
 
 def _written_up(run: "RunFolder", runs: Path, *, quiet: bool) -> "Ending | None":
     """Make the report of a run; that of a guest is made where its project is."""
-    from rlmaster.follower import finish
+    with interrupts_held():
+        from rlmaster.follower import finish
 
     if run.is_guest():
         return None

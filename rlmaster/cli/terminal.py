@@ -5,10 +5,12 @@ import json
 import re
 import select
 import shutil
+import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -113,6 +115,21 @@ def confirm(question: str) -> bool:
         return typer.confirm(question, default=False, err=True)
     except typer.Abort:
         raise _nothing_done() from None
+
+
+@contextmanager
+def interrupts_held() -> Generator[None]:
+    """Let a Ctrl-C or a closed window count once this is done, where something is imported.
+
+    Python makes another error of a KeyboardInterrupt in the middle of a class that an import
+    defines, or ends the whole process by the signal although somebody caught it.
+    """
+    held = {signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _nothing_done() -> typer.Exit:
