@@ -133,10 +133,16 @@ def train(row: Row, budget: Budget) -> None:
 
 
 def measure(game: str, seed: int, embedders: Sequence[str], budget: Budget) -> None:
-    """Measure all runs of a game and a seed, on the canonical frames and on each other's."""
+    """Measure all runs of a game and a seed, on the canonical frames and on each other's.
+
+    What is measured on all of them already stays as it is.
+    """
     torch.set_num_threads(budget.threads)
     rows = [Row(game, s, e, seed) for s, e in itertools.product(SOURCES, embedders)]
     trained = {row: run for row in rows if (run := run_of(row, budget)) and is_trained(run, budget)}
+    wanted = {CANONICAL, *(row.source for row in trained)}
+    if all((_errors_of(row, budget) or {}).keys() == wanted for row in trained):
+        return
     device = best_device()
     stores: dict[str, FrameStore] = {}
     for row, run in trained.items():

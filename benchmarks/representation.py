@@ -103,9 +103,9 @@ def _ways(experiment: Experiment, run: RunFolder, recording: Recording) -> Ways:
     resident = store.sequences_at(
         indices[-experiment.training.batch_size :], embedder.sequence_length
     )
-    update = training._make_update(learner)
+    update = training._make_update(embedder, learner)
     ways: Ways = {
-        "training loop": training._updates(learner, batches, 0),
+        "training loop": training._updates(embedder, learner, batches, 0),
         "bare update": (update(resident) for _ in itertools.count()),
     }
     if embedder.sequence_length == 1:

@@ -25,7 +25,10 @@ from rlmaster.standing import standing_sentence
 from rlmaster.user_config import UserConfig, read_user_config, user_config_path
 
 ANNOUNCED = frozenset(
-    {"new_best", "plateau", "stalled", "disk_filling", "diverged", "resumed_by_itself"}
+    {
+        *("new_best", "above_random", "above_human", "plateau"),
+        *("stalled", "disk_filling", "diverged", "resumed_by_itself"),
+    }
 )
 """Kinds of event that are worth a notice whatever else; a start is where it was waited for."""
 ENDINGS = {

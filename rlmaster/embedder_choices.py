@@ -8,12 +8,17 @@ from rlmaster.specification import Part
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 
-FEATURE_MAP_SIDE = {"nature": 7, "data_efficient": 3}
+FEATURE_MAP_SIDE = {"nature": 7, "data_efficient": 3, "sac_ae": 35, "residual": 11}
 """Height and width of the last feature map that each encoder makes of an 84x84 frame."""
+LAST_WIDTH = {"nature": 2, "data_efficient": 1, "sac_ae": 0, "residual": 2}
+"""Which of the three `channels` that feature map has."""
 
 
 class Embedder(Part):
     """How observations become latents."""
+
+    has_loss: ClassVar[bool] = True
+    """Whether it can be trained without an agent."""
 
     latent_dim: int = Field(default=256, ge=1, le=65_536)
     """Size of the latent, in numbers, 1 to 65,536."""
@@ -24,10 +29,10 @@ class ConvolutionalEmbedder(Embedder):
 
     stacked_frames: int = Field(default=1, ge=1, le=16)
     """Frames that one latent is made of, the newest of an observation, 1 to 16."""
-    encoder: Literal["nature", "data_efficient"] = "nature"
-    """Convolutions: Mnih et al. (2015), 7x7 in the end, or van Hasselt et al. (2019), 3x3."""
+    encoder: Literal["nature", "data_efficient", "sac_ae", "residual"] = "nature"
+    """Convolutions: DQN 7x7 in the end, data-efficient Rainbow 3x3, SAC-AE 35x35, IMPALA 11x11."""
     channels: tuple[Channels, Channels, Channels] = (32, 64, 64)
-    """Output channels of the convolutions, 1 to 4096; data_efficient uses the first two."""
+    """Output channels, 1 to 4096; data_efficient uses the first two, sac_ae the first for all."""
     projection: Literal["linear", "none"] = "linear"
     """Whether a linear layer makes the latent, or the flattened feature map is the latent."""
     latent_normalisation: Literal["layer_norm_tanh", "none"] = "layer_norm_tanh"
@@ -36,8 +41,7 @@ class ConvolutionalEmbedder(Embedder):
     @property
     def feature_map_size(self) -> int:
         """Numbers in the flattened feature map."""
-        last = self.channels[2 if self.encoder == "nature" else 1]
-        return last * FEATURE_MAP_SIDE[self.encoder] ** 2
+        return self.channels[LAST_WIDTH[self.encoder]] * FEATURE_MAP_SIDE[self.encoder] ** 2
 
     @model_validator(mode="after")
     def _latent_is_the_map(self) -> Self:
@@ -127,3 +131,18 @@ class RandomEncoder(DrawingEmbedder):
     """
 
     builds: ClassVar[str] = "rlmaster.embedders.random_encoder:RandomEncoderEmbedder"
+
+
+class PixelEncoder(ConvolutionalEmbedder):
+    """Convolutions alone, which only an agent's loss can train.
+
+    Left at its defaults it is what Mnih et al. (2015) have below the layer of 512 units.
+    """
+
+    builds: ClassVar[str] = "rlmaster.embedders.pixel_encoder:PixelEncoder"
+    has_loss: ClassVar[bool] = False
+
+    stacked_frames: int = 4
+    projection: Literal["linear", "none"] = "none"
+    latent_dim: int = 3136
+    latent_normalisation: Literal["layer_norm_tanh", "none"] = "none"

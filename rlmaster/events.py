@@ -24,6 +24,8 @@ SEVERITIES = {
     "resumed": Severity.INFO,
     "note": Severity.INFO,
     "new_best": Severity.GOOD,
+    "above_random": Severity.GOOD,
+    "above_human": Severity.GOOD,
     "finished": Severity.GOOD,
     "plateau": Severity.WARNING,
     "stalled": Severity.WARNING,

@@ -1,14 +1,17 @@
 """The experiment: every hyperparameter of one run, validated, with no need of torch."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rlmaster.agent_choices import Agent, LearningAgent
 from rlmaster.embedder_choices import Autoencoder, Embedder
 from rlmaster.errors import near_match
+from rlmaster.experiment_data import meaningful
 from rlmaster.frame_sources import FrameSource, RandomFrames
 from rlmaster.specification import AnyPart, Specification, at_defaults, digest
 
@@ -66,6 +69,44 @@ class EmbedderTraining(Specification):
     """Whether torch.compile fuses the update; auto where the run is long enough to pay for it."""
 
 
+class AgentTraining(Specification):
+    """How long an agent plays and learns, and how it is measured."""
+
+    steps: int = Field(default=1_000_000, ge=100, le=10_000_000_000)
+    """Agent steps in total, over all environments together and with the warm-up, at least 100."""
+    evaluations: int = Field(default=20, ge=3, le=10_000)
+    """Measurements of the return, spread evenly over the steps, at least 3."""
+    evaluation_episodes: int = Field(default=10, ge=1, le=1000)
+    """Full episodes of a measurement, played side by side, 1 to 1000."""
+    evaluation_exploration: float = Field(default=0.001, ge=0, le=1)
+    """Share of random actions in them, 0 to 1."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the networks; auto takes bfloat16 where the processor has it."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """Whether torch.compile fuses the update; auto where the run is long enough to pay for it."""
+
+
+class EncoderTraining(Specification):
+    """Where an agent's encoder has its weights from, and which losses may change them.
+
+    Frozen is (a run, none), fine-tuned (a run, td), parallel (scratch, representation), joint
+    (scratch, both), end to end (scratch, td), and a random control (scratch, none).
+    """
+
+    weights: str = Field(default="scratch", min_length=1, max_length=200)
+    """`scratch`, or the run whose embedder it begins as: by its id or a unique part of it."""
+    losses: Literal["td", "representation", "both", "none"] = "td"
+    """Which may change it: the agent's temporal differences, the embedder's own loss, or both."""
+    unfreeze_at_steps: int = Field(default=0, ge=0, le=10_000_000_000)
+    """Agent steps until which no loss changes it, 0 for none."""
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """Step size where temporal differences change it; none takes the agent's."""
+    target_rate: float | None = Field(default=None, gt=0, le=1)
+    """Share of the way to the encoder that its target copy moves; none takes the agent's."""
+    representation_update_ratio: float = Field(default=1.0, gt=0, le=64)
+    """Updates by the embedder's own loss for each of the agent's, above 0, at most 64."""
+
+
 class Recording(Specification):
     """What a run keeps beside its result; none of it changes what is learned."""
 
@@ -107,7 +148,13 @@ class Experiment(Specification):
     embedder: AnyPart[Embedder] = Autoencoder()
     """How observations become latents."""
     training: EmbedderTraining = EmbedderTraining()
-    """How the embedder is trained."""
+    """How the embedder is trained by its own loss."""
+    agent: AnyPart[Agent] | None = None
+    """Who learns to play by the latents; none where the run is about the embedder alone."""
+    agent_training: AgentTraining = AgentTraining()
+    """How long the agent plays, and how it is measured."""
+    encoder: EncoderTraining = EncoderTraining()
+    """What becomes of the embedder while an agent learns."""
     recording: Recording = Recording()
     """What is kept beside the result."""
     requires: Requirements = Requirements()
@@ -126,6 +173,39 @@ class Experiment(Specification):
         self.frames.require_playable(self.environment.game)
         return self
 
+    @model_validator(mode="after")
+    def _agent_and_encoder_fit(self) -> Self:
+        uses_own_loss = self.agent is None or self.encoder.losses in ("representation", "both")
+        if uses_own_loss and not self.embedder.has_loss:
+            name = type(self.embedder).__name__
+            raise ValueError(
+                f"{name} has no loss of its own; name an agent that trains it (encoder.losses=td), "
+                "or another embedder, such as Autoencoder"
+            )
+        if self.agent is None and self.encoder != EncoderTraining():
+            raise ValueError("encoder says what an agent's losses do; name an agent too")
+        return self
+
+    @model_validator(mode="after")
+    def _agent_comes_to_learning(self) -> Self:
+        agent, count = self.agent, self.environment.num_environments
+        if isinstance(agent, LearningAgent):
+            steps = min(agent.warm_up_steps, agent.replay_steps)
+            if agent.n_step > steps // count:
+                raise ValueError(
+                    f"agent.n_step={agent.n_step} needs as many steps of each of {count} "
+                    f"environments, and of the {steps:,} steps that an update may have to do with "
+                    f"each gives {steps // count:,}; raise agent.warm_up_steps and "
+                    "agent.replay_steps, or lower environment.num_environments or agent.n_step"
+                )
+            if self.agent_training.steps <= agent.warm_up_steps:
+                raise ValueError(
+                    f"agent_training.steps={self.agent_training.steps:,} end before anything is "
+                    f"learned, for the warm-up takes {agent.warm_up_steps:,}; raise them, or lower "
+                    "agent.warm_up_steps"
+                )
+        return self
+
     def defaults(self) -> dict[str, Any]:
         """Return the JSON data of the same parts with every field that has a default left at it."""
         return Experiment.model_construct(  # for these need not hold together
@@ -133,8 +213,15 @@ class Experiment(Specification):
             environment=at_defaults(self.environment),
             frames=at_defaults(self.frames),
             embedder=at_defaults(self.embedder),
+            agent=None if self.agent is None else at_defaults(self.agent),
         ).to_data()
 
     def digest(self) -> str:
         """Return the SHA-256 of the scientific fields; runs that share it differ by seed alone."""
-        return digest({k: v for k, v in self.to_data().items() if k not in NOT_SCIENTIFIC})
+        return scientific_digest(self.to_data())
+
+
+def scientific_digest(experiment: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what is compared of an experiment, which is given as JSON data."""
+    compared = meaningful(experiment)
+    return digest({name: value for name, value in compared.items() if name not in NOT_SCIENTIFIC})

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from rlmaster.durable_files import JsonObject
 from rlmaster.experiment import Experiment
+from rlmaster.experiment_data import meaningful
 from rlmaster.specification import Specification, allowed_values, flattened
 
 KINDS = {"integer": "integer", "number": "number", "boolean": "switch", "array": "list"}
@@ -51,8 +52,12 @@ class FormField:
 
 
 def form_fields(experiment: Experiment) -> list[JsonObject]:
-    """Return every field of an experiment in order: those of no part, then part by part."""
-    values, defaults = flattened(experiment.to_data()), flattened(experiment.defaults())
+    """Return every field of an experiment in order: those of no part, then part by part.
+
+    Groups that mean nothing without an agent are left out where there is none.
+    """
+    values, defaults = flattened(meaningful(experiment.to_data())), flattened(experiment.defaults())
+    values.setdefault("agent", None)
     found = _fields(experiment, "", values, defaults)
     return [asdict(field) for field in sorted(found, key=lambda field: "." in field.name)]
 

@@ -1,6 +1,6 @@
 """Frame sources, as an experiment names them: where the frames come from that are learned from."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -8,6 +8,8 @@ from rlmaster.specification import Part
 
 SCRIPTED_GAMES = ("breakout", "pong")
 """Games for which there is a script, as ale-py spells them."""
+SCRIPTED, RANDOM = "scripted", "random"
+"""Policies that nobody trained."""
 
 
 class FrameSource(Part):
@@ -45,14 +47,16 @@ class AgentFrames(PlayedFrames):
 
     builds: ClassVar[str] = "rlmaster.training.collecting:AgentPlay"
 
-    policy: Literal["scripted", "random"] = "scripted"
-    """Who plays; scripted follows the ball of Pong or Breakout by the console's memory."""
+    policy: str = Field(default=SCRIPTED, min_length=1, max_length=200)
+    """Who plays: `scripted` follows the ball of Pong or Breakout by the console's memory, `random`,
+    the agent of a run (its id or a unique part of it), or a folder such as experiments/policies/x.
+    """
     random_share: float = Field(default=0.2, ge=0, le=1)
     """Share of the actions that are drawn uniformly instead, 0 to 1."""
 
     def require_playable(self, game: str) -> None:
         """Refuse a game without a script where the script is asked for."""
-        if self.policy == "scripted" and game not in SCRIPTED_GAMES:
+        if self.policy == SCRIPTED and game not in SCRIPTED_GAMES:
             raise ValueError(
                 f"there is no scripted policy for {game}, only for {' and '.join(SCRIPTED_GAMES)}; "
                 "choose one of these games, or frames.policy=random"

@@ -6,14 +6,15 @@ Each step may be cut: what counts as a run is whole, and whoever looks after it 
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from rlmaster.durable_files import JsonObject, link_or_copy, utc_now
-from rlmaster.earlier_frames import find_frames_run, resolve_frames
+from rlmaster.earlier_runs import EarlierRuns, find_earlier_runs, resolve_earlier_runs
+from rlmaster.earlier_runs.weights import FILES
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.hosts.inventory import Host
@@ -139,17 +140,17 @@ def launch(
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
-        UsageError: If the rationale is empty, the script is not in the project, or the frames of
-            an earlier run, which it names, are not all here.
+        UsageError: If the rationale is empty, the script is not in the project, or what it wants of
+            an earlier run does not fit, or is not all here.
         HostError: If the host cannot be reached; a run that is made by then is kept, and goes there
             by itself. Also if the queue cannot be written.
         LaunchError: If the worker does not begin; the run is kept, as failed.
     """
     script = _relative(description.file, project)
-    description = resolve_frames(description, project.runs)
+    (description,) = resolve_earlier_runs([description], project.runs, say)
     with _reached(project, host, say, ask) as destination:
         new = _NewRun(project, description, rationale, script, host, snapshot=snapshot)
-        new.frames_from = find_frames_run(description, project.runs)
+        new.takes = find_earlier_runs(description.experiment, project.runs)
         with new.made(destination, say) as run:
             pass
         destination.await_start(run)
@@ -183,27 +184,32 @@ def branch(  # noqa: PLR0913 - each is another thing to decide
         ask: Asks for the passphrase of an encrypted key; None where nobody is there.
 
     Raises:
-        UsageError: If the rationale is empty, or the frames of an earlier run, which it names, are
-            not all here.
+        UsageError: If the rationale is empty, or what it wants of an earlier run does not fit, or
+            is not all here.
         HostError: If a host cannot be reached; a run that is made by then is kept, and goes there
             by itself. Also if the queue cannot be written.
         LaunchError: If the parent's files cannot be brought along, or the worker does not begin.
     """
     script = str(parent.provenance().get("script") or "")
     if checkpoint is None:
-        description = resolve_frames(description, project.runs)
+        (description,) = resolve_earlier_runs([description], project.runs, say)
     with _reached(project, host, say, ask) as destination:
         new = _NewRun(project, description, rationale, script, host, parent, snapshot=snapshot)
         is_there = checkpoint is not None and destination.has(parent)
+        if checkpoint is None:
+            new.takes = find_earlier_runs(description.experiment, project.runs)
+        else:
+            new.encoder_from = parent.encoder_from()
         if checkpoint is not None and is_there:
             new.goes_on_from = _start_there(parent, checkpoint)
         elif checkpoint is not None and not parent.is_here():
             _fetch(project, parent, checkpoint, say, ask)
-        elif checkpoint is None:
-            new.frames_from = find_frames_run(description, project.runs)
         with new.made(destination, say) as run:
+            if checkpoint is not None and parent.policy.is_dir():
+                _bring_along(parent, {parent.policy: run.policy})
             if checkpoint is not None and not is_there:
-                _bring_along(parent, (checkpoint, parent.replay), run)
+                kept = run.checkpoints / checkpoint.name
+                _bring_along(parent, {checkpoint: kept, parent.replay: run.replay})
         destination.await_start(run)
     return run
 
@@ -241,8 +247,10 @@ class _NewRun:
     """What it takes from its parent on the host that both are on, as provenance keeps it."""
     snapshot: Snapshot | None = None
     """The code that it trains with; None until that is kept."""
-    frames_from: RunFolder | None = None
-    """The run whose frames it learns from; None where it collects its own, or has its parent's."""
+    takes: EarlierRuns = field(default_factory=EarlierRuns)
+    """What it takes along of earlier runs; nothing where it goes on from its parent."""
+    encoder_from: JsonObject = field(default_factory=JsonObject)
+    """What trained the embedder that its agent, or its parent's, began with, for provenance."""
 
     @contextmanager
     def made(self, destination: Destination, say: Say) -> Generator[RunFolder]:
@@ -256,12 +264,24 @@ class _NewRun:
         run = RunFolder.reserve(self.project.runs, str(self.description.experiment["name"]))
         with _removed_unless_whole(run), RunLock(run.id) as lock:
             lock.take()  # which nobody else can have heard of
-            if self.frames_from:
-                _bring_along(self.frames_from, (self.frames_from.replay,), run)
+            self._take(run, say)
             yield run
             self._fill(run, snapshot, destination.place(run))
             say(f"run {run.short_id} is in {run.path}")
             destination.begin(run)
+
+    def _take(self, run: RunFolder, say: Say) -> None:
+        """Bring along what it takes of earlier runs."""
+        if frames := self.takes.frames:
+            _bring_along(frames, {frames.replay: run.replay})
+        if policy := self.takes.policy:
+            policy.bring(run.policy)
+            say(f"its frames are played by {policy}")
+        if encoder := self.takes.encoder:
+            files = {encoder.checkpoint / name: run.encoder_weights / name for name in FILES}
+            _bring_along(encoder.run, files)
+            self.encoder_from = encoder.to_data()
+            say(f"its encoder begins as {encoder.checkpoint.name} of run {encoder.run.short_id}")
 
     def _fill(self, run: RunFolder, snapshot: Snapshot, place: JsonObject) -> None:
         provenance: JsonObject = {
@@ -273,14 +293,21 @@ class _NewRun:
         }
         if self.goes_on_from:
             provenance["goes_on_from"] = self.goes_on_from
+        if self.encoder_from:
+            provenance["encoder_from"] = self.encoder_from
         run.fill(
             config=self.description.experiment,
             rationale=self.rationale,
             provenance=provenance,
             digests={"experiment": self.description.digest, "snapshot": snapshot.digest},
             differs_from_default=self.description.differs_from_default,
-            parents=[run.id for run in (self.parent, self.frames_from) if run],
+            parents=self._parents(),
         )
+
+    def _parents(self) -> list[str]:
+        """Return the runs that it builds on, each once."""
+        own = [self.parent.id] if self.parent else []
+        return list(dict.fromkeys([*own, *self.takes.ids]))
 
 
 def keep_code(project: Project, say: Say) -> Snapshot:
@@ -318,15 +345,18 @@ def _relative(file: str, project: Project) -> str:
     return Path(file).resolve().relative_to(project.root).as_posix()
 
 
-def _bring_along(parent: RunFolder, folders: Iterable[Path], run: RunFolder) -> None:
-    """Give a new run frames, or a checkpoint, of another one.
+def _bring_along(parent: RunFolder, kept: Mapping[Path, Path]) -> None:
+    """Give a new run files or folders of another one, by where they go.
 
     They never change once they are written, so they are the same files where the disk allows it.
     """
     try:
-        for source in folders:
-            target = run.path / source.relative_to(parent.path)
-            _copy_tree(source, target)
+        for source, target in kept.items():
+            target.parent.mkdir(exist_ok=True)
+            if source.is_dir():
+                _copy_tree(source, target)
+            else:
+                link_or_copy(source, target)
     except OSError as error:
         raise LaunchError(
             f"what run {parent.short_id} has kept cannot be brought along ({error}); "

@@ -19,6 +19,7 @@ from pathlib import Path
 from rlmaster.durable_files import read_json, utc_now
 from rlmaster.errors import HostError, RlmasterError, RunFolderError
 from rlmaster.events import append_event, event, moment_of
+from rlmaster.experiment_data import budget_field
 from rlmaster.hosts.local import start_queue_runner
 from rlmaster.hosts.queue import Queue, Ticket
 from rlmaster.run_folder import RunFolder
@@ -338,9 +339,10 @@ def refuse_completed(run: RunFolder, state: State) -> None:
         RunFolderError: If it is completed, with what can be done instead.
     """
     if state is State.COMPLETED:
+        budget = budget_field(read_json(run.config_file) or {})
         raise RunFolderError(
-            f"run {run.short_id} is completed; `rlmaster branch {run.short_id} --set "
-            "training.updates=...` makes a new run that goes on from it"
+            f"run {run.short_id} is completed; `rlmaster branch {run.short_id} --set {budget}=...` "
+            "makes a new run that goes on from it"
         )
 
 

@@ -12,6 +12,7 @@ from rlmaster.run_index import find_run, run_at
 from rlmaster.run_status import Status
 
 if TYPE_CHECKING:
+    from rlmaster.agents.base import BaseAgent
     from rlmaster.embedders.base import BaseEmbedder
     from rlmaster.replay.frame_store import FrameStore
     from rlmaster.reports.scalars import Series
@@ -65,7 +66,9 @@ class LoadedRun:
         return read_scalars(self.folder.tensorboard)
 
     def embedder(self, which: str = "newest") -> "BaseEmbedder":
-        """Return the trained networks, on the processor and in evaluation mode.
+        """Return the trained embedder, on the processor and in evaluation mode.
+
+        Of an agent it is the one in its encoder.
 
         Args:
             which: `newest`, `best`, or the name of a folder in `checkpoints/`.
@@ -76,12 +79,33 @@ class LoadedRun:
         """
         from rlmaster.embedders.base import build_embedder, load_networks
         from rlmaster.training.checkpoint import find_checkpoint, read_networks
+        from rlmaster.training.encoder_weights import embedder_weights
 
         weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
         _make_importable(self.folder)  # again, since another run's code may be in front by now
         embedder = build_embedder(self.experiment)
-        load_networks(embedder, weights)
+        load_networks(embedder, embedder_weights(weights))
         return embedder.eval()
+
+    def agent(self, which: str = "newest") -> "BaseAgent":
+        """Return the trained agent, on the processor and in evaluation mode.
+
+        `act` of it gives the actions `(B,)` that look best for observations `(B, K, H, W)`, uint8.
+
+        Args:
+            which: `newest`, `best`, or the name of a folder in `checkpoints/`.
+
+        Raises:
+            RunFolderError: If there is no such checkpoint, or it is damaged.
+            TrainingError: If the run has no agent, or the checkpoint is of another than the
+                configuration describes.
+        """
+        from rlmaster.training.checkpoint import find_checkpoint, read_networks
+        from rlmaster.training.trained_policy import load_agent
+
+        weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
+        _make_importable(self.folder)  # again, since another run's code may be in front by now
+        return load_agent(self.experiment, weights)
 
     def replay(self) -> "FrameStore":
         """Return the frames that the run learned from, in main memory, with what was done at them.

@@ -1,9 +1,12 @@
 """Convolutional encoders and decoders for Atari frames.
 
-Shapes: B batch, K stacked frames, F numbers in a feature map, L latent; frames are 84x84.
+Shapes: B batch, K stacked frames, F numbers in a feature map, L latent, C channels, H height,
+W width; frames are 84x84. Weights start as torch draws them. No layer has statistics of a batch, so
+that frozen weights stay as they are.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -22,7 +25,12 @@ class FrameEncoder(nn.Module):
     def __init__(self, specification: ConvolutionalEmbedder) -> None:
         """Build the layers that a specification asks for, with random weights."""
         super().__init__()
-        layers = {"nature": nature_convolutions, "data_efficient": data_efficient_convolutions}
+        layers = {
+            "nature": nature_convolutions,
+            "data_efficient": data_efficient_convolutions,
+            "sac_ae": sac_ae_convolutions,
+            "residual": residual_convolutions,
+        }
         self.convolutions = layers[specification.encoder](
             specification.stacked_frames, specification.channels
         )
@@ -95,6 +103,64 @@ def data_efficient_convolutions(stacked_frames: int, channels: Sequence[int]) ->
         nn.ReLU(),
         nn.Flatten(),
     )
+
+
+def sac_ae_convolutions(stacked_frames: int, channels: Sequence[int]) -> nn.Sequential:
+    """Return four small convolutions, `(B, K, 84, 84)` to `(B, F)`, F = 1225 x the first channels.
+
+    Source: Yarats et al. (2021), SAC-AE, appendix B, who have 32 channels throughout.
+
+    Args:
+        stacked_frames: K.
+        channels: The first is the output channels of all four.
+    """
+    width = channels[0]
+    layers: list[nn.Module] = [nn.Conv2d(stacked_frames, width, kernel_size=3, stride=2)]  # 41x41
+    for _ in range(3):  # 39x39, 37x37, 35x35
+        layers += [nn.ReLU(), nn.Conv2d(width, width, kernel_size=3)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
+
+
+def residual_convolutions(stacked_frames: int, channels: Sequence[int]) -> nn.Sequential:
+    """Return three residual blocks, `(B, K, 84, 84)` to `(B, F)`, F = 121 x the last channels.
+
+    Source: Espeholt et al. (2018), IMPALA, figure 3 (right), who have 16, 32 and 32 channels.
+
+    Args:
+        stacked_frames: K.
+        channels: Output channels of the three.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise([stacked_frames, *channels]):
+        layers += [
+            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1),
+            nn.MaxPool2d(kernel_size=3, stride=2, padding=1),  # 42x42, 21x21, 11x11
+            ResidualUnit(outputs),
+            ResidualUnit(outputs),
+        ]
+    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
+
+
+class ResidualUnit(nn.Module):
+    """Two convolutions, and their input added to what comes out, `(B, C, H, W)` to the same."""
+
+    def __init__(self, channels: int) -> None:
+        """Build the layers.
+
+        Args:
+            channels: C.
+        """
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to feature maps `(B, C, H, W)` what the layers make of them."""
+        return features + self.layers(features)
 
 
 class FrameDecoder(nn.Module):

@@ -89,6 +89,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.replay = path / "replay"
         self.coverage_file = path / "replay" / "coverage.json"
+        self.encoder_weights = path / "encoder"
+        self.policy = path / "policy"
         self.plots = path / "plots"
         self.report = path / "report"
         self.report_tex = path / "report" / "report.tex"
@@ -211,16 +213,22 @@ class RunFolder:
 
     def host_choice(self) -> JsonObject:
         """Return where the run goes, with which Python, and why; empty where it is not known."""
-        choice = self.provenance().get("host_choice")
-        return cast("JsonObject", choice) if isinstance(choice, dict) else {}
+        return self._origin("host_choice")
 
     def goes_on_from(self) -> JsonObject:
         """Return the folder of the parent, and its checkpoint, on the host that both are on.
 
         Empty where a run begins anew, or took what it begins with from here.
         """
-        source = self.provenance().get("goes_on_from")
-        return cast("JsonObject", source) if isinstance(source, dict) else {}
+        return self._origin("goes_on_from")
+
+    def encoder_from(self) -> JsonObject:
+        """Return which run trained the embedder that the agent began with, and what that took.
+
+        That is `run`, its id, `updates`, None where it trained an agent, and `frames`, the agent
+        steps played, None where nobody knows. Empty where the agent began with a random embedder.
+        """
+        return self._origin("encoder_from")
 
     def placement(self) -> Placement | None:
         """Return where the run is made; None where it never left the computer of its launch."""
@@ -347,7 +355,8 @@ class RunFolder:
 
     def checkpoint_folders(self) -> list[Path]:
         """Return the checkpoints that are named by their step, oldest first."""
-        return sorted(path.parent for path in self.checkpoints.glob("update-*/manifest.json"))
+        found = (self.checkpoints.glob(f"{name}-*/manifest.json") for name in ("update", "step"))
+        return sorted(path.parent for paths in found for path in paths)
 
     def find_checkpoint(self, which: str = "newest") -> Path | None:
         """Return the `newest` checkpoint, the `best`, or one by its name; None if it is not whole.
@@ -369,6 +378,11 @@ class RunFolder:
     def video_files(self) -> list[Path]:
         """Return the videos by name."""
         return sorted(self.videos.glob("*.mp4"))
+
+    def _origin(self, name: str) -> JsonObject:
+        """Return a group of provenance; empty where it is not known."""
+        known = self.provenance().get(name)
+        return cast("JsonObject", known) if isinstance(known, dict) else {}
 
     def _required(self, path: Path) -> JsonObject:
         data = read_json(path)

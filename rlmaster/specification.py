@@ -8,8 +8,9 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,6 +22,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rlmaster.errors import Problem, SpecificationError, near_match
@@ -37,12 +39,37 @@ JSON_TYPE_WORDS = {
 LIST_OF_TEXTS = 'a list such as ["one", "two"]'
 
 
-class _ReadableErrors(type(BaseModel)):
-    """Makes calling a specification raise our own error; nested parts still report together."""
+class _SpecificationClass(type(BaseModel)):
+    """Makes calling a specification raise our own error; nested parts still report together.
+
+    A subclass that gives a field another default keeps its range and, unless it has one of its own,
+    its sentence.
+    """
 
     if (
         not TYPE_CHECKING
     ):  # the signature that pydantic gives each class is what checkers should see
+
+        def __new__(
+            mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+        ) -> Any:
+            inherited = {
+                field: known
+                for base in reversed(bases)
+                for field, known in getattr(base, "__pydantic_fields__", {}).items()
+            }
+            for field in inherited.keys() & namespace.keys():
+                if not isinstance(namespace[field], FieldInfo):
+                    changed = copy(inherited[field])
+                    changed.default, changed.description = namespace[field], None
+                    namespace[field] = changed
+            made = super().__new__(mcs, name, bases, namespace, **options)
+            without = [f for f in inherited if made.model_fields[f].description is None]
+            for field in without:
+                made.model_fields[field].description = inherited[field].description
+            if without:
+                made.model_rebuild(force=True)
+            return made
 
         def __call__(cls, **values: Any) -> Any:
             try:
@@ -51,7 +78,7 @@ class _ReadableErrors(type(BaseModel)):
                 raise SpecificationError(describe_problems(cls, error)) from None
 
 
-class Specification(BaseModel, metaclass=_ReadableErrors):
+class Specification(BaseModel, metaclass=_SpecificationClass):
     """A frozen group of fields; the sentence under each field is its description.
 
     Creating one raises a SpecificationError with one problem for each field that does not hold.
@@ -100,7 +127,12 @@ class Part(Specification):
 
     @model_serializer(mode="wrap")
     def _serialise_with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"type": f"{type(self).__module__}:{type(self).__qualname__}", **handler(self)}
+        return {"type": _type_name(type(self)), **handler(self)}
+
+
+def _type_name(part: type[Part]) -> str:
+    """Return the name by which a part is found again, `module:Class`."""
+    return f"{part.__module__}:{part.__qualname__}"
 
 
 S = TypeVar("S", bound=Specification)
@@ -164,20 +196,36 @@ def digest(data: Mapping[str, Any]) -> str:
 def with_overrides(specification: S, overrides: Sequence[str]) -> S:
     """Return a copy with `a.b=c` assignments applied, each value typed by its field.
 
+    A field that holds a part is assigned by the name of its class, as in `embedder=Autoencoder`,
+    which is then at its defaults but for what other assignments say, or `null` where it may be
+    left out.
+
     Raises:
         SpecificationError: For an unknown field (with near matches) or a value that does not fit.
     """
     data = specification.to_data()
     problems: list[Problem] = []
+    assigned: list[tuple[list[str], str]] = []
     for override in overrides:
         path, equals, text = override.partition("=")
-        names = path.strip().split(".")
+        names, value = path.strip().split("."), text.strip()
+        offered = _offered_parts(type(specification), names)
         if not equals:
             problems.append(Problem(override, "an override is written field=value, such as seed=3"))
-        elif problem := _unknown_field(specification, names):
+        elif value in offered:
+            part = offered[value]
+            specification = specification.model_copy(update={names[0]: part})
+            data[names[0]] = None if part is None else {"type": _type_name(type(part))}
+        elif offered:
+            hint = near_match(value, offered) or f"; there are {', '.join(offered)}"
+            problems.append(Problem(path.strip(), f"there is no {value!r} to choose{hint}"))
+        else:
+            assigned.append((names, value))
+    for names, value in assigned:
+        if problem := _unknown_field(specification, names):
             problems.append(problem)
         else:
-            _assign(data, names, _parse(text.strip()))
+            _assign(data, names, _parse(value))
     try:
         changed = type(specification).from_data(data)
     except SpecificationError as error:
@@ -187,18 +235,52 @@ def with_overrides(specification: S, overrides: Sequence[str]) -> S:
     return changed
 
 
+def _offered_parts(model: type[BaseModel], names: Sequence[str]) -> Mapping[str, Part | None]:
+    """Return the parts that a field may hold, by what they are called; none for other fields.
+
+    They are at their defaults, and required fields have no value yet.
+    """
+    field = model.model_fields.get(names[0])
+    if field is None or len(names) > 1:
+        return {}
+    alternatives = get_args(field.annotation) or (field.annotation,)
+    kinds = [getattr(kind, "__origin__", kind) for kind in alternatives]  # out of Annotated
+    found: dict[str, Part | None] = {
+        name: part.model_construct()
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, Part)
+        for name, part in _subclasses(kind).items()
+        if hasattr(part, "builds")
+    }
+    return {**found, "null": None} if found and type(None) in kinds else found
+
+
+def _subclasses(part: type[Part]) -> dict[str, type[Part]]:
+    """Return a class and all below it, the user's own included, by name."""
+    found = {part.__name__: part}
+    for below in part.__subclasses__():
+        found |= _subclasses(below)
+    return found
+
+
 def _unknown_field(specification: Specification, names: Sequence[str]) -> Problem | None:
     """Say what is wrong with a dotted path, or return None where it leads to one value."""
     current: object = specification
     for depth, name in enumerate(names):
         if not isinstance(current, Specification):
-            return Problem(".".join(names), f"{names[depth - 1]} is one value, it has no fields")
+            choices = (
+                ", ".join(_offered_parts(type(specification), names[:1])) if depth == 1 else ""
+            )
+            hint = f"; choose one first, {names[0]}= {choices}" if choices else ""
+            return Problem(
+                ".".join(names), f"{names[depth - 1]} is one value, it has no fields{hint}"
+            )
         known = type(current).model_fields
         if name not in known:
             within = f" in {'.'.join(names[:depth])}" if depth else ""
             hint = near_match(name, known) or f"; its fields are {', '.join(known)}"
             return Problem(".".join(names), f"there is no field {name!r}{within}{hint}")
-        current = getattr(current, name)
+        current = getattr(current, name, None)
     if isinstance(current, Specification):
         inner = ", ".join(f"{names[-1]}.{field}" for field in type(current).model_fields)
         return Problem(".".join(names), f"is a group of fields; set one of them: {inner}")
@@ -295,7 +377,8 @@ def allowed_values(model: type[BaseModel], name: str) -> str:
     properties = model.model_json_schema().get("properties", {})
     schema = cast("dict[str, Any]", properties.get(name, {}))
     field = model.model_fields.get(name)
-    if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
+    choices = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
+    if choices := choices or list(_offered_parts(model, [name])):
         words = "one of " + ", ".join(str(choice) for choice in choices)
     else:
         item = cast("dict[str, Any]", (schema.get("prefixItems") or [schema.get("items", {})])[0])

@@ -17,6 +17,8 @@ from rlmaster.trash import Trashed, trashed_runs
 _ANY = RunFolder(Path("any"))
 KIND_OF = {
     _ANY.checkpoints.name: "checkpoints",
+    _ANY.encoder_weights.name: "checkpoints",
+    _ANY.policy.name: "checkpoints",
     _ANY.replay.name: "replay",
     _ANY.tensorboard.name: "tensorboard",
     _ANY.previews.name: "previews",

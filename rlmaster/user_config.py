@@ -21,6 +21,8 @@ PATH_VARIABLE = "RLMASTER_CONFIG"
 NOTICE_KINDS = (
     "started",
     "new_best",
+    "above_random",
+    "above_human",
     "best_so_far",
     "worst_so_far",
     "plateau",

@@ -14,6 +14,12 @@ CONFIG: dict[str, Any] = {
     "seed": 1,
     "tags": ["ball"],
 }
+PLAYING: dict[str, Any] = {
+    "agent": {"type": "rlmaster.agent_choices:DoubleDQN", "dueling": False, "learning_rate": 1e-4},
+    "agent_training": {"steps": 1000, "evaluation_episodes": 10, "evaluation_exploration": 0.001},
+    "encoder": {"weights": "20260101-000000-abcdef", "losses": "none"},
+}
+"""Groups of fields of a run that plays by a frozen encoder."""
 
 
 def make_run(
@@ -59,5 +65,21 @@ def complete(run: RunFolder, value: float, since: str = "", **result: Any) -> Ru
     """Let a run come to a result."""
     known = {"metric": "held_out/error", "before": 0.5, "best": value, **result}
     run.write_progress(Progress("training", 100, 100, "updates", result={**known, "value": value}))
+    set_state(run, State.COMPLETED, since)
+    return run
+
+
+def complete_playing(run: RunFolder, value: float, since: str = "", **result: Any) -> RunFolder:
+    """Let a run that plays come to a result."""
+    known = {
+        "metric": "evaluation/return",
+        "name": "mean return of 10 episodes",
+        "axis": "steps",
+        "before": -20.3,
+        "best": value,
+        "higher_is_better": True,
+        **result,
+    }
+    run.write_progress(Progress("training", 1000, 1000, "steps", result={**known, "value": value}))
     set_state(run, State.COMPLETED, since)
     return run

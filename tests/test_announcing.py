@@ -86,7 +86,9 @@ def stand(run: RunFolder, sentence: str) -> None:
 # ----------------------------------------------------------------------------- what is worth one
 
 
-@pytest.mark.parametrize("kind", ["diverged", "plateau", "stalled", "disk_filling"])
+@pytest.mark.parametrize(
+    "kind", ["diverged", "plateau", "stalled", "disk_filling", "above_random", "above_human"]
+)
 def test_what_may_spoil_a_run_is_worth_a_notice(run, kind):
     notice = notice_of(run, event(kind, "so it is", 7))
 

@@ -6,25 +6,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError, model_validator
 
+from rlmaster.agent_choices import C51, DQN, RandomAgent, ValueAgent
+from rlmaster.embedder_choices import PixelEncoder
 from rlmaster.errors import SpecificationError
 from rlmaster.experiment import (
+    AgentTraining,
     Atari,
     Autoencoder,
     Embedder,
     EmbedderTraining,
+    EncoderTraining,
     Experiment,
     RandomFrames,
     Recording,
     Requirements,
     atari_games,
+    scientific_digest,
 )
 from rlmaster.specification import Specification
 
 NOT_SCIENTIFIC = {"name", "tags", "seed", "recording", "requires", "on_lost", "frame_storage"}
 # Its latent is as large as the feature map, so that it holds with and without a projection.
 EXPERIMENT = Experiment(
-    name="x", environment=Atari(game="Pong"), embedder=Autoencoder(latent_dim=3136)
+    name="x",
+    environment=Atari(game="Pong"),
+    embedder=Autoencoder(latent_dim=3136),
+    agent=ValueAgent(),
 )
+ABOUT_THE_EMBEDDER = EXPERIMENT.model_copy(update={"agent": None})
 
 experiments = st.builds(
     Experiment,
@@ -53,6 +62,15 @@ experiments = st.builds(
         learning_rate=st.floats(0, 1, exclude_min=True),
         evaluations=st.integers(3, 10_000),
     ),
+    agent=st.one_of(
+        st.none(),
+        st.just(RandomAgent()),
+        st.builds(DQN, discount=st.floats(0, 1, exclude_max=True), double=st.booleans()),
+        st.builds(
+            C51, num_atoms=st.integers(2, 1001), max_gradient_norm=st.sampled_from([None, 9.0])
+        ),
+    ),
+    agent_training=st.builds(AgentTraining, steps=st.integers(50_001, 10_000_000_000)),
     recording=st.builds(Recording, previews=st.integers(0, 1000)),
     requires=st.builds(
         Requirements,
@@ -91,6 +109,8 @@ def another_value(part: Specification, name: str) -> Any:
         return f"{value}-2"
     if isinstance(value, bool):
         return not value
+    if value is None:
+        return 0.5
     if isinstance(value, tuple):
         return (*value[:-1], 7) if value else ("new",)
     return value / 2 or 0.5 if isinstance(value, float) else value + 1
@@ -123,6 +143,24 @@ def test_the_digest_ignores_what_is_not_scientific_and_nothing_else(path, part):
 
     assert experiment != EXPERIMENT
     assert (experiment.digest() == EXPERIMENT.digest()) is (path[0] in NOT_SCIENTIFIC)
+
+
+@pytest.mark.parametrize("name", list(AgentTraining.model_fields))
+def test_without_an_agent_the_digest_ignores_how_one_is_trained(name):
+    training = AgentTraining()
+    data = {**ABOUT_THE_EMBEDDER.to_data(), "agent_training": training.to_data()}
+
+    experiment = changed(data, ("agent_training", name), another_value(training, name))
+
+    assert experiment != ABOUT_THE_EMBEDDER
+    assert experiment.digest() == ABOUT_THE_EMBEDDER.digest()
+
+
+def test_agents_that_differ_have_different_digests():
+    agents = [None, RandomAgent(), ValueAgent(), ValueAgent(double=True), DQN(), C51()]
+    experiments = [EXPERIMENT.model_copy(update={"agent": agent}) for agent in agents]
+
+    assert len({experiment.digest() for experiment in experiments}) == len(agents)
 
 
 @pytest.mark.parametrize(("path", "part"), LEAVES, ids=[".".join(path) for path, _part in LEAVES])
@@ -228,3 +266,103 @@ def test_a_config_of_a_time_without_requirements_is_read():
 
     assert experiment == EXPERIMENT
     assert (experiment.requires, experiment.on_lost) == (Requirements(), "report")
+
+
+# ---------------------------------------------------------------------------------- with an agent
+
+
+def refusal(**fields) -> str:
+    """Return the one sentence with which an experiment is refused."""
+    with pytest.raises(SpecificationError) as caught:
+        Experiment(name="x", environment=Atari(game="Pong"), **fields)
+    (problem,) = caught.value.problems
+    return problem.message
+
+
+def test_a_config_of_a_time_without_agents_is_read_and_has_the_digest_that_it_had():
+    data = ABOUT_THE_EMBEDDER.to_data()
+    del data["agent"], data["agent_training"], data["encoder"]
+
+    assert Experiment.from_data(data) == ABOUT_THE_EMBEDDER
+    assert scientific_digest(data) == ABOUT_THE_EMBEDDER.digest()
+
+
+def test_an_embedder_without_a_loss_needs_an_agent():
+    expected = (
+        "PixelEncoder has no loss of its own; name an agent that trains it (encoder.losses=td), "
+        "or another embedder, such as Autoencoder"
+    )
+    assert refusal(embedder=PixelEncoder()) == expected
+
+
+@pytest.mark.parametrize("losses", ["representation", "both"])
+def test_an_embedder_without_a_loss_is_not_trained_by_it_beside_an_agent(losses):
+    encoder = EncoderTraining(losses=losses)
+    message = refusal(embedder=PixelEncoder(), agent=DQN(), encoder=encoder)
+
+    assert message.startswith("PixelEncoder has no loss of its own; ")
+
+
+@pytest.mark.parametrize("losses", ["td", "none"])
+def test_an_embedder_without_a_loss_is_welcome_to_an_agent(losses):
+    experiment = Experiment(
+        name="x",
+        environment=Atari(game="Pong"),
+        embedder=PixelEncoder(),
+        agent=DQN(),
+        encoder=EncoderTraining(losses=losses),
+    )
+
+    assert Experiment.from_data(experiment.to_data()) == experiment
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [EncoderTraining(losses="none"), EncoderTraining(weights="a1b2"), {"target_rate": 0.5}],
+)
+def test_encoder_settings_need_an_agent(encoder):
+    assert refusal(encoder=encoder) == "encoder says what an agent's losses do; name an agent too"
+
+
+@pytest.mark.parametrize(
+    ("num_environments", "warm_up_steps", "replay_steps", "holds"),
+    [(8, 80, 1000, True), (8, 79, 1000, False), (10, 1000, 100, True), (11, 1000, 100, False)],
+)
+def test_each_environment_gives_a_return_by_the_first_update(
+    num_environments, warm_up_steps, replay_steps, holds
+):
+    agent = DQN(n_step=10, warm_up_steps=warm_up_steps, replay_steps=replay_steps)
+    fields = {
+        **EXPERIMENT.to_data(),
+        "environment": {"game": "pong", "num_environments": num_environments},
+        "agent": agent.to_data(),
+    }
+    if holds:
+        assert Experiment.from_data(fields).agent == agent
+        return
+    with pytest.raises(SpecificationError, match=r"agent.n_step=10 needs .* each gives 9; raise"):
+        Experiment.from_data(fields)
+
+
+def test_defaults_keep_which_agent_it_is():
+    agent = DQN(double=True, batch_size=64)
+
+    defaults = EXPERIMENT.model_copy(update={"agent": agent}).defaults()
+
+    assert defaults["agent"] == DQN().to_data()
+    assert ABOUT_THE_EMBEDDER.defaults()["agent"] is None
+
+
+def test_a_run_that_ends_in_its_warm_up_is_refused():
+    def described(steps: int) -> Experiment:
+        training = AgentTraining(steps=steps)
+        return Experiment(
+            name="x",
+            environment=Atari(game="Pong"),
+            agent=DQN(warm_up_steps=5000),
+            agent_training=training,
+        )
+
+    assert described(5001).agent_training.steps == 5001
+    with pytest.raises(SpecificationError, match=r"steps=5,000 end before anything is learned"):
+        described(5000)

@@ -16,7 +16,13 @@ from rlmaster.frame_sources import (
 from rlmaster.specification import resolve
 from rlmaster.training.collecting import Collector
 
-SOURCES = [RandomFrames(), AgentFrames(), UniformStateFrames(), ReplayFrames(run="abcdef")]
+SOURCES = [
+    RandomFrames(),
+    AgentFrames(),
+    AgentFrames(policy="experiments/policies/pong"),
+    UniformStateFrames(),
+    ReplayFrames(run="abcdef"),
+]
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -32,6 +38,8 @@ def test_the_script_is_refused_for_a_game_that_it_does_not_play() -> None:
     random = AgentFrames(policy="random")
     accepted = Experiment(name="x", environment=Atari(game="Enduro"), frames=random)
     assert accepted.defaults()["frames"]["policy"] == "scripted"
+    trained = AgentFrames(policy="abcdef")
+    assert Experiment(name="x", environment=Atari(game="Enduro"), frames=trained).frames == trained
 
 
 def test_the_games_with_a_script_are_those_that_the_policy_plays() -> None:

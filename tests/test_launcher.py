@@ -1,12 +1,18 @@
 import shutil
 
 import pytest
+from kept_checkpoints import keep_checkpoint, make_trained_run
+from trained_agents import make_player_run
 from waiting import wait_until
 
+from rlmaster.agent_choices import DQN
+from rlmaster.embedder_choices import Autoencoder
 from rlmaster.errors import LaunchError, UsageError
-from rlmaster.experiment_script import describe_script
+from rlmaster.experiment import Atari, EncoderTraining, Experiment
+from rlmaster.experiment_script import describe_experiment, describe_script
+from rlmaster.frame_sources import AgentFrames
 from rlmaster.hosts.inventory import Host
-from rlmaster.launcher import HostChoice, launch
+from rlmaster.launcher import HostChoice, branch, launch
 from rlmaster.project import Project
 from rlmaster.run_folder import list_runs
 from rlmaster.run_status import FINAL_STATES, State
@@ -94,3 +100,136 @@ def test_an_interpreter_without_what_it_needs_is_told_apart(start, tmp_path):
 
     with pytest.raises(LaunchError, match="No module named 'pydantic'"):
         start("why", str(python))
+
+
+def described(weights):
+    """Return an experiment whose agent begins with a run's embedder, or from scratch."""
+    return describe_experiment(
+        Experiment(
+            name="playing",
+            environment=Atari(game="Pong"),
+            embedder=Autoencoder(latent_dim=64),
+            agent=DQN(),
+            encoder=EncoderTraining(weights=weights),
+        )
+    )
+
+
+class Unstartable:
+    """Makes runs that are whole and never begin, since their Python is not there."""
+
+    def __init__(self, project):
+        self.project, self.said = Project(project), []
+        host = HostChoice(Host("local", python="/nonexistent/python"), "local", [])
+        self._options = {"rationale": "why", "host": host, "say": self.said.append}
+
+    def launch(self, description):
+        """Launch an experiment, and return its run."""
+        return self._made_by(lambda: launch(self.project, description, **self._options))
+
+    def branch(self, parent, description, checkpoint):
+        """Branch from a run, and return the new one."""
+        return self._made_by(
+            lambda: branch(
+                self.project, parent, description, checkpoint=checkpoint, **self._options
+            )
+        )
+
+    def _made_by(self, act):
+        before = {run.id for run in list_runs(self.project.runs)}
+        with pytest.raises(LaunchError, match="did not start"):
+            act()
+        (new,) = (run for run in list_runs(self.project.runs) if run.id not in before)
+        return new
+
+
+@pytest.fixture
+def unstartable(project, same_environment):
+    return Unstartable(project)
+
+
+def test_the_weights_that_an_agent_begins_with_come_along(unstartable):
+    trained = make_trained_run(unstartable.project.runs)
+
+    run = unstartable.launch(described(trained.short_id))
+
+    (kept,) = trained.checkpoint_folders()
+    assert {path.name for path in run.encoder_weights.iterdir()} == {
+        "manifest.json",
+        "networks.safetensors",
+    }
+    assert all((kept / path.name).samefile(path) for path in run.encoder_weights.iterdir())
+    assert run.config()["encoder"]["weights"] == trained.id
+    assert run.run()["parents"] == [trained.id]
+    assert run.encoder_from() == {"run": trained.id, "updates": 100, "frames": 1000}
+    assert f"its encoder begins as update-000000100 of run {trained.short_id}" in unstartable.said
+
+
+def test_an_agent_from_scratch_takes_nothing_along(unstartable):
+    run = unstartable.launch(described("scratch"))
+
+    assert not run.encoder_weights.exists()
+    assert (run.encoder_from(), run.run()["parents"]) == ({}, [])
+
+
+def test_a_branch_that_goes_on_has_the_weights_in_its_checkpoint(unstartable):
+    trained = make_trained_run(unstartable.project.runs)
+    parent = unstartable.launch(described(trained.id))
+    checkpoint = keep_checkpoint(parent, "step-000000500")
+    parent.replay.mkdir()
+
+    going_on = unstartable.branch(parent, described(trained.id), checkpoint)
+    anew = unstartable.branch(parent, described(trained.id), None)
+
+    assert [path.name for path in going_on.checkpoint_folders()] == ["step-000000500"]
+    assert not going_on.encoder_weights.exists()
+    assert going_on.run()["parents"] == [parent.id]
+    assert anew.encoder_weights.is_dir()
+    assert anew.run()["parents"] == [parent.id, trained.id]
+    assert going_on.encoder_from() == anew.encoder_from() == parent.encoder_from() != {}
+
+
+def played_by(policy):
+    """Return an experiment whose frames a run's agent plays."""
+    frames = AgentFrames(policy=policy)
+    return describe_experiment(
+        Experiment(name="played", environment=Atari(game="Pong"), frames=frames)
+    )
+
+
+def test_an_agent_that_plays_frames_comes_along_and_stays_with_a_branch(unstartable):
+    player = make_player_run(unstartable.project.runs)
+
+    run = unstartable.launch(played_by(player.short_id))
+
+    assert run.config()["frames"]["policy"] == player.id
+    assert run.run()["parents"] == [player.id]
+    kept = player.find_checkpoint()
+    networks = "networks.safetensors"
+    assert (run.policy / networks).samefile(kept / networks)
+    assert f"its frames are played by {kept.name} of run {player.short_id}" in unstartable.said
+
+    checkpoint = keep_checkpoint(run)
+    run.replay.mkdir()
+    going_on = unstartable.branch(run, played_by(player.id), checkpoint)
+
+    assert {path.name for path in going_on.policy.iterdir()} == {
+        "config.json",
+        "manifest.json",
+        networks,
+    }
+    assert going_on.run()["parents"] == [run.id]
+
+
+def test_what_does_not_fit_makes_no_run(unstartable):
+    trained = make_trained_run(unstartable.project.runs, Autoencoder(latent_dim=8))
+
+    with pytest.raises(UsageError, match="latent_dim 8 instead of 64"):
+        launch(
+            unstartable.project,
+            described(trained.id),
+            rationale="why",
+            host=HostChoice(Host("local"), "auto", []),
+        )
+
+    assert [run.id for run in list_runs(unstartable.project.runs)] == [trained.id]

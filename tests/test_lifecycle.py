@@ -24,10 +24,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from made_runs import make_run
+from made_runs import PLAYING, make_run
 
 from rlmaster import lifecycle
 from rlmaster import worker as worker_module
+from rlmaster.durable_files import write_json
 from rlmaster.errors import HostError, RunFolderError
 from rlmaster.hosts import queue as queue_module
 from rlmaster.hosts import queue_runner as queue_runner_module
@@ -338,8 +339,10 @@ def test_what_cannot_be_resumed_says_what_can_be_done(tmp_path):
         resume(run)
     worker._record_ending(run.status().enter(State.COMPLETED), started="")
     worker._let_go()
-    with pytest.raises(RunFolderError, match="is completed; `rlmaster branch"):
-        resume(run)
+    for config, budget in (({}, "training.updates"), (PLAYING, "agent_training.steps")):
+        write_json(run.config_file, config)
+        with pytest.raises(RunFolderError, match=rf"is completed; `rlmaster branch .*{budget}="):
+            resume(run)
 
 
 @pytest.mark.usefixtures("no_processes")

@@ -2,8 +2,10 @@ import json
 import sys
 
 import pytest
+import torch
+from trained_agents import keep_agent, make_player_run
 
-from rlmaster.errors import RunFolderError, SpecificationError
+from rlmaster.errors import RunFolderError, SpecificationError, TrainingError
 from rlmaster.loaded_run import load_run
 from rlmaster.run_folder import RunFolder
 
@@ -77,3 +79,25 @@ def test_a_notebook_gets_networks_and_frames_that_fit_each_other(finished_run):
 def test_a_run_without_frames_says_so(run):
     with pytest.raises(RunFolderError, match="has not finished collecting"):
         load_run(run.path).replay()
+
+
+def test_a_notebook_gets_the_agent_and_the_embedder_in_it(tmp_path):
+    folder = make_player_run(tmp_path)
+    trained = keep_agent(folder, 600, seed=2)
+    agent, embedder = load_run(folder.path).agent(), load_run(folder.path).embedder()
+    frames = torch.randint(256, (5, 4, 84, 84), dtype=torch.uint8)
+    assert not agent.training
+    assert torch.equal(agent.act(frames), trained.act(frames))
+    assert same_weights(agent, trained)
+    assert same_weights(embedder, trained.encoder.embedder)
+    assert not same_weights(load_run(folder.path).agent("step-000000500"), trained)
+
+
+def same_weights(one, other):
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
+
+
+def test_a_run_of_an_embedder_alone_has_no_agent(finished_run):
+    with pytest.raises(TrainingError, match="this experiment has no agent"):
+        load_run(finished_run.folder.path).agent()

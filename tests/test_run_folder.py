@@ -167,3 +167,17 @@ def test_only_numbers_stay_in_a_map_of_floats():
         "d": 2.5,
     }
     assert as_float_map(["a"]) == {}
+
+
+@pytest.mark.parametrize("counted", ["update", "step"])
+def test_checkpoints_are_found_whatever_their_names_count(tmp_path, counted):
+    run = make_run(tmp_path)
+    for name in (f"{counted}-000000020", f"{counted}-000000007", "best-000000007", "step-9"):
+        (run.checkpoints / name).mkdir(parents=True)
+        write_json(run.checkpoints / name / "manifest.json", {"sha256": {}})
+    (run.checkpoints / "step-9" / "manifest.json").unlink()
+
+    assert [path.name[-2:] for path in run.checkpoint_folders()] == ["07", "20"]
+    newest = run.find_checkpoint()
+    assert newest is not None
+    assert newest.name == f"{counted}-000000020"

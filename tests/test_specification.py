@@ -2,14 +2,17 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from rlmaster.errors import SpecificationError
 from rlmaster.experiment import Atari, Autoencoder, Embedder, EmbedderTraining, Experiment
 from rlmaster.specification import (
+    Specification,
     allowed_values,
     differing_fields,
     digest,
@@ -172,6 +175,79 @@ def test_resolving_garbage_is_a_value_error(name):
         resolve(f"no_such_package{name}")
 
 
+# ------------------------------------------------------------------- defaults of a subclass
+
+
+class Usual(Specification):
+    """What the others begin from."""
+
+    share: float = Field(default=0.5, ge=0, le=1)
+    """How much of it, 0 to 1."""
+    count: int = Field(default=3, ge=1)
+    """How many, at least 1."""
+    kind: Literal["plain", "fine"] = "plain"
+    """Which kind."""
+
+
+class Changed(Usual):
+    """Other defaults, one with a sentence and one with a range of its own."""
+
+    share: float = 0.25
+    count: int = 4
+    """How many there are here."""
+    kind: Literal["plain", "fine"] = "fine"
+
+
+class ChangedAgain(Changed):
+    """Defaults of defaults, and a new range."""
+
+    share: float = 0.75
+    count: int = Field(default=5, ge=5)
+
+
+def test_a_subclass_may_change_a_default_and_nothing_else():
+    assert (Changed().share, Changed().count, Changed().kind) == (0.25, 4, "fine")
+    assert (ChangedAgain().share, ChangedAgain().count, ChangedAgain().kind) == (0.75, 5, "fine")
+    assert (Usual().share, Usual().count, Usual().kind) == (0.5, 3, "plain")
+
+
+@pytest.mark.parametrize("specification", [Usual, Changed, ChangedAgain])
+def test_a_changed_default_keeps_its_range(specification):
+    problems = problems_of(specification, share=1.5, count=0, kind="coarse")
+
+    assert set(problems) == {"share", "count", "kind"}
+    default = specification.model_fields["share"].default
+    expected = f"a number, at least 0 and at most 1 (default {default})"
+    assert allowed_values(specification, "share") == expected
+
+
+def test_a_changed_default_keeps_its_sentence_but_for_one_of_its_own():
+    def sentence(specification, name):
+        return specification.model_fields[name].description
+
+    assert {sentence(kind, "share") for kind in (Usual, Changed, ChangedAgain)} == {
+        "How much of it, 0 to 1."
+    }
+    assert sentence(Usual, "count") == "How many, at least 1."
+    assert sentence(Changed, "count") == "How many there are here."
+    assert sentence(ChangedAgain, "count") == "How many there are here."
+
+
+def test_a_range_of_its_own_is_the_subclass_alone():
+    assert "at least 5" in problems_of(ChangedAgain, count=4)["count"]
+    assert Changed(count=4) == Changed()
+    assert Usual(count=1).count == 1
+
+
+def test_a_changed_default_out_of_the_range_is_refused():
+    class Beyond(Usual):
+        """A default that its own range forbids."""
+
+        share: float = 2.0
+
+    assert "2.0 is not allowed" in problems_of(Beyond)["share"]
+
+
 # ------------------------------------------------------------------------------------ overrides
 
 
@@ -212,7 +288,7 @@ def test_overrides_leave_the_rest_and_the_original_alone():
         ("seed", "seed", "field=value"),
         ("embeder.latent_dim=3", "embeder.latent_dim", "did you mean embedder?"),
         ("embedder.laten_dim=3", "embedder.laten_dim", "in embedder; did you mean latent_dim?"),
-        ("embedder=3", "embedder", "group of fields"),
+        ("embedder=3", "embedder", "to choose; there are"),
         ("seed.x=3", "seed.x", "has no fields"),
         ("=3", "", "there is no field ''"),
         ("embedder.channels=[1, 2]", "embedder.channels", ""),
@@ -288,3 +364,33 @@ def test_allowed_values_are_words():
     assert allowed_values(Atari, "protocol") == (
         'one of machado2018, classic, atari_100k (default "machado2018")'
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "embedder", "agent"),
+    [
+        (["embedder=VariationalAutoencoder"], "VariationalAutoencoder", "NoneType"),
+        (["agent.n_step=5", "agent=Rainbow", "embedder=PixelEncoder"], "PixelEncoder", "Rainbow"),
+        (["agent=RandomAgent", "agent=null"], "Autoencoder", "NoneType"),
+    ],
+)
+def test_a_part_is_chosen_by_the_name_of_its_class(overrides, embedder, agent):
+    changed = with_overrides(EXPERIMENT, overrides)
+
+    assert type(changed.embedder).__name__ == embedder
+    assert type(changed.agent).__name__ == agent
+    assert getattr(changed.agent, "n_step", 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("embedder=Autoencodr", "did you mean.*Autoencoder"),
+        ("frames=Nothing", "there are RandomFrames, AgentFrames"),
+        ("agent.n_step=3", "choose one first, agent= .*Rainbow"),
+        ("frames=ReplayFrames", "frames.run: is missing"),
+    ],
+)
+def test_a_part_that_cannot_be_chosen_is_answered_with_those_that_can(override, sentence):
+    with pytest.raises(SpecificationError, match=sentence):
+        with_overrides(EXPERIMENT, [override])

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from rlmaster.agent_choices import DoubleDQN
 from rlmaster.experiment import Atari, Experiment
 from rlmaster.run_folder import Progress, RunFolder, list_runs
 from rlmaster.run_index import RunIndex
@@ -11,6 +12,7 @@ from rlmaster.specification import with_overrides
 from rlmaster.standing import compare, standing_sentence
 
 EXPERIMENT = Experiment(name="x", environment=Atari(game="Pong"))
+PLAYING = Experiment(name="x", environment=Atari(game="Pong"), agent=DoubleDQN())
 
 
 @pytest.fixture
@@ -23,10 +25,12 @@ def completed(runs):
     """Make a completed run with a result; each ends a second after the one before."""
     made: list[RunFolder] = []
 
-    def make(value: float, *overrides: str, state=State.COMPLETED, digest="", **result):
+    def make(
+        value: float, *overrides: str, of=EXPERIMENT, state=State.COMPLETED, digest="", **result
+    ):
         run = RunFolder.create(
             runs,
-            config=with_overrides(EXPERIMENT, overrides).to_data(),
+            config=with_overrides(of, overrides).to_data(),
             rationale="why",
             provenance={},
             digests={"experiment": digest},
@@ -74,6 +78,22 @@ def test_the_result_says_whether_higher_is_better(completed, runs):
     run = completed(5.0, higher_is_better=True)
 
     assert standing_sentence(run, runs) == "best so far of 4 comparable runs"
+
+
+def test_agents_that_play_stand_by_their_return_wherever_their_encoder_learned(completed, runs):
+    playing = {"of": PLAYING, "metric": "evaluation/return", "higher_is_better": True}
+    for value in (0.1, 0.2, 0.3):
+        completed(value)  # embedders, of which none is compared with an agent
+    for number, value in enumerate((-20.0, -15.0, -3.0)):
+        completed(value, f"training.updates={number + 1}", **playing)
+
+    best = completed(18.3, "encoder.losses=both", **playing)
+    worst = completed(-21.0, **playing)
+    longer = completed(20.0, "agent_training.steps=2000000", **playing)
+
+    assert standing_sentence(best, runs) == "best so far of 4 comparable runs"
+    assert standing_sentence(worst, runs) == "worst so far of 5 comparable runs"
+    assert standing_sentence(longer, runs).startswith("too few earlier runs")
 
 
 def test_a_run_is_compared_with_earlier_ones_like_it(completed, runs):

@@ -54,6 +54,16 @@ class Step:
         return self.terminated | self.truncated
 
 
+@dataclass(frozen=True)
+class Seedings:
+    """When environments were last seeded."""
+
+    steps_since: NDArray[np.int64]
+    """Steps of each since then, `(N,)`."""
+    times_before: NDArray[np.int64]
+    """How often each had been seeded before, `(N,)`."""
+
+
 class AtariEnvironments:
     """N environments of one game, stepped together.
 
@@ -93,7 +103,7 @@ class AtariEnvironments:
         self.protocol = protocol
         self._vector = self._load(game, num_threads)
         self._seed = seed
-        self._reseed_after_steps = reseed_after_steps
+        self.reseed_after_steps = reseed_after_steps
         self._times_seeded = np.zeros(num_environments, np.int64)
         self._steps_since_seeding = np.zeros(num_environments, np.int64)
         self._ended = np.zeros(num_environments, np.bool_)
@@ -154,13 +164,18 @@ class AtariEnvironments:
             episode_frames=information["episode_frame_number"],
         )
 
+    def restart(self) -> Step:
+        """Come back to the very first reset, so that the same actions bring the same games."""
+        self._times_seeded[:] = 0
+        return self.reset()
+
     def send(self, actions: NDArray[np.int64]) -> None:
         """Start a step with one action per environment, `(N,)`, and return while it is emulated."""
         self._vector.send(actions)
 
     def recv(self) -> Step:
         """Wait for the step that `send` started."""
-        overdue = self._steps_since_seeding >= self._reseed_after_steps
+        overdue = self._steps_since_seeding >= self.reseed_after_steps
         return self._recv(self._ended & overdue)
 
     def _recv(self, seeded_anew: NDArray[np.bool_]) -> Step:
@@ -212,7 +227,36 @@ class AtariEnvironments:
             The number of a step, which environments are by now where they were, `(N,)`, and what
             they answer: from the earliest of the last seedings to step T, in which all are.
         """
-        rows, times_seeded = last_seedings(episode_start, self._reseed_after_steps)
+        rows, times_seeded = last_seedings(episode_start, self.reseed_after_steps)
+        yield from self._replay(rows, times_seeded, actions)
+
+    def seedings(self) -> Seedings:
+        """Return what, with the actions since then, brings environments back to where these are."""
+        return Seedings(self._steps_since_seeding.copy(), self._times_seeded - 1)
+
+    def come_back(self, seedings: Seedings, actions: NDArray[np.integer[Any]]) -> Step:
+        """Come to where environments like these were that had been seeded so.
+
+        Args:
+            seedings: What `seedings` returned there.
+            actions: What was played there last, oldest first, `(T, N)`, at least all actions since
+                the earliest of the seedings.
+
+        Returns:
+            What the environments answer to the last actions.
+        """
+        *_, (_row, _there, step) = self._replay(
+            len(actions) - seedings.steps_since, seedings.times_before, actions
+        )
+        return step
+
+    def _replay(
+        self,
+        rows: NDArray[np.int64],
+        times_seeded: NDArray[np.int64],
+        actions: NDArray[np.integer[Any]],
+    ) -> Iterator[tuple[int, NDArray[np.bool_], Step]]:
+        """Play actions again from the rows at which environments were seeded, each `(N,)`."""
         first_row = int(rows.min())
         self._times_seeded = times_seeded.copy()
         yield first_row, rows == first_row, self.reset()

@@ -2,8 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,23 +28,13 @@ from rlmaster.cli.launch import (
     read_rationale,
 )
 from rlmaster.cli.terminal import INTERRUPTED, answer_json, asking_person, is_interactive, say
-from rlmaster.errors import RlmasterError, UsageError
+from rlmaster.errors import RlmasterError
 
 if TYPE_CHECKING:
     from rlmaster.experiment_script import ScriptDescription
     from rlmaster.launcher import HostChoice
     from rlmaster.run_folder import RunFolder
     from rlmaster.run_status import Status
-
-KEPT_WHEN_GOING_ON = ("environment", "frames", "seed")
-"""What a run that goes on from another one's frames and networks cannot change."""
-GIVE_SHAPE = {
-    *("embedder.type", "embedder.latent_dim"),
-    *("embedder.channels", "embedder.latent_normalisation"),
-}
-"""Fields that networks take their shape from."""
-KEPT_BY_DEFAULT = (*KEPT_WHEN_GOING_ON, "embedder")
-"""Where one of these is changed, a branch begins anew unless --from says otherwise."""
 
 
 def stop_command(
@@ -177,7 +166,8 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
 
     A comma list such as --set seed=1,2,3 makes a run for each value.
     """
-    from rlmaster.earlier_frames import resolve_frames
+    from rlmaster.cli.branch_start import start_of_branch
+    from rlmaster.earlier_runs import resolve_earlier_runs
     from rlmaster.experiment_script import Source, describe_grid
     from rlmaster.launcher import branch, keep_code
     from rlmaster.project import Project
@@ -188,9 +178,11 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
     reason = read_rationale(rationale, rationale_file)
     grid = describe_grid(Source(parent.config_file, "", parent.code_paths()), overrides or ())
     runs = grid_part(grid, begin_at, follow=follow)
-    starts = [_start_of_branch(parent, description, start) for description in runs]
+    starts = [start_of_branch(parent, description, start) for description in runs]
     runs = [
-        description if start.checkpoint else resolve_frames(description, project.runs)
+        description
+        if start.checkpoint
+        else resolve_earlier_runs([description], project.runs, say)[0]
         for description, start in zip(runs, starts, strict=True)
     ]
     for sentence in dict.fromkeys(start.sentence for start in starts if start.sentence):
@@ -215,86 +207,3 @@ def branch_command(  # noqa: PLR0913 - each argument is an option of the command
 
     made = launch_each(runs, placing, branch_one, of=len(grid), as_json=as_json)
     raise typer.Exit(go_on_with(made, len(grid), follow=follow, as_json=as_json))
-
-
-class _Start(NamedTuple):
-    """Where a branch begins."""
-
-    checkpoint: Path | None
-    """The parent's checkpoint that it goes on from; None where it begins anew."""
-    sentence: str
-    """What the person is told of it."""
-
-
-def _start_of_branch(
-    parent: "RunFolder", description: "ScriptDescription", start: str | None
-) -> _Start:
-    """Decide where a branch begins."""
-    from rlmaster.lifecycle import look_after
-    from rlmaster.run_status import FINAL_STATES
-
-    changed_fields = _changed_fields(parent.config(), description.experiment)
-    changed = {name.partition(".")[0] for name in changed_fields}
-    if start == "scratch" or (start is None and changed & set(KEPT_BY_DEFAULT)):
-        why = f"it begins anew, since {', '.join(sorted(changed))} is changed"
-        return _Start(None, "" if start else why)
-    if kept := sorted(changed & set(KEPT_WHEN_GOING_ON)):
-        raise UsageError(
-            f"a run that goes on from {parent.short_id} cannot change {', '.join(kept)}; "
-            "--from scratch begins anew"
-        )
-    if (state := look_after(parent).state) not in FINAL_STATES:
-        raise UsageError(
-            f"run {parent.short_id} is {state}; stop it first, or begin anew with --from scratch"
-        )
-    if shape := sorted(changed_fields & GIVE_SHAPE):
-        raise UsageError(
-            f"the networks of {parent.short_id} do not fit another {', '.join(shape)}; "
-            "--from scratch begins anew"
-        )
-    checkpoint, known = _find_checkpoint(parent, start or "newest")
-    if checkpoint is None and start is not None:
-        raise UsageError(
-            f"run {parent.short_id} has no whole checkpoint {start!r}; there are: "
-            f"{', '.join(known) or 'none'}"
-        )
-    updates = int(description.experiment["training"]["updates"])
-    if checkpoint is not None and (done := _update_of(checkpoint)) >= updates:
-        raise UsageError(
-            f"run {parent.short_id} has {done:,} updates already at {checkpoint.name}, so nothing "
-            f"is left of {updates:,}; ask for more (--set training.updates=...), or begin anew "
-            "with --from scratch"
-        )
-    if checkpoint is None:
-        why = f"it begins anew, since run {parent.short_id} has kept no whole checkpoint"
-        return _Start(None, why)
-    return _Start(checkpoint, f"it goes on from {checkpoint.name} of run {parent.short_id}")
-
-
-def _find_checkpoint(parent: "RunFolder", which: str) -> tuple[Path | None, list[str]]:
-    """Return a checkpoint of a run that has ended, and the names of all that it has.
-
-    Of a run on another computer it need not be here.
-    """
-    if parent.is_here():
-        return parent.find_checkpoint(which), [path.name for path in parent.checkpoint_folders()]
-    from rlmaster.fleet.parents import ask_for_checkpoint
-    from rlmaster.project import Project
-
-    project = Project.containing(parent.path)
-    kept = ask_for_checkpoint(project, parent, which, asking_person())
-    return parent.checkpoints / kept.checkpoint if kept.checkpoint else None, list(kept.known)
-
-
-def _update_of(checkpoint: Path) -> int:
-    """Return the update that a checkpoint was made after, as its name says; 0 if it does not."""
-    digits = checkpoint.name.partition("-")[2].partition(".")[0]
-    return int(digits) if digits.isdecimal() else 0
-
-
-def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """Return the fields in which two experiments differ; what is only in one is a default."""
-    from rlmaster.specification import flattened
-
-    old, new = flattened(before), flattened(after)
-    return {name for name in old.keys() & new.keys() if old[name] != new[name]}

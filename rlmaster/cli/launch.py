@@ -87,7 +87,7 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     A comma list such as --set seed=1,2,3 launches a run for each value, several lists one for each
     combination; a value that has commas itself is put in quotes.
     """
-    from rlmaster.earlier_frames import resolve_frames
+    from rlmaster.earlier_runs import resolve_earlier_runs
     from rlmaster.experiment_script import Source, describe_grid
     from rlmaster.hosts.inventory import read_inventory
     from rlmaster.launcher import keep_code, launch
@@ -101,7 +101,7 @@ def launch_command(  # noqa: PLR0913 - each argument is an option of the command
     reason = read_rationale(rationale, rationale_file)
     grid = describe_grid(Source(path, name or ""), overrides or ())
     part = grid_part(grid, begin_at, follow=follow)
-    runs = [resolve_frames(description, project.runs) for description in part]
+    runs = resolve_earlier_runs(part, project.runs, say)
     if reason is None:
         reason = ask_rationale(runs[0]) if may_ask else missing_rationale()
     placing = decide_placing(project, host, runs, yes=yes, may_ask=may_ask)

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 10.0
 MARKS = {"good": "green", "warning": "yellow", "error": "red"}
-SHOWN_VALUES = ("train/loss", "canonical/error")
+SHOWN_VALUES = {
+    "train/loss": "loss",
+    "canonical/error": "error",
+    "train/return": "return",
+    "evaluation/return": "evaluated",
+}
+"""The scalars that say most of a run, in short words."""
 
 Show = Callable[["Update"], None]
 
@@ -100,13 +106,14 @@ def _waiting(update: "Update") -> str:
 
 
 def _progress_line(progress: "Progress") -> str:
-    done = f"{progress.phase} {progress.step:,} of {progress.total:,} {progress.axis}"
+    of = f" of {progress.total:,}" if progress.total else ""  # nobody knows how long a game takes
+    done = f"{progress.phase} {progress.step:,}{of} {progress.axis}"
     return ", ".join(part for part in (done, pace(progress), values(progress)) if part)
 
 
 def pace(progress: "Progress") -> str:
     """Return how fast a run is and how long it will take; nothing where that is not known."""
-    if not progress.rate_per_s or progress.eta_s is None:
+    if not (progress.total and progress.rate_per_s) or progress.eta_s is None:
         return ""
     minutes, seconds = divmod(round(progress.eta_s), 60)
     hours, minutes = divmod(minutes, 60)
@@ -116,5 +123,6 @@ def pace(progress: "Progress") -> str:
 
 def values(progress: "Progress") -> str:
     """Return the newest values that say most."""
-    shown = [tag for tag in SHOWN_VALUES if tag in progress.values]
-    return "  ".join(f"{tag.rpartition('/')[2]} {progress.values[tag]:.3g}" for tag in shown)
+    known = progress.values
+    shown = {word: known[tag] for tag, word in SHOWN_VALUES.items() if tag in known}
+    return "  ".join(f"{word} {value:.3g}" for word, value in shown.items())

@@ -1,4 +1,4 @@
-"""`rlmaster render`: play a run's stored replay through its networks, for people to look at."""
+"""`rlmaster render`: film what a run's networks make of the game, for people to look at."""
 
 import json
 import signal
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rlmaster.follower import Update
     from rlmaster.run_folder import RunFolder
 
+MADE = ("strip", "video", "best", "median")
+"""What the child may have made: of a stored episode the first two, of an agent the others."""
 LAST_CHANCE_S = 10.0
 """How long an interrupted child may take to remove what it has half made."""
 
@@ -47,7 +49,8 @@ def render_command(
     """Film a stored episode as the run's networks draw it, and a strip of its moments.
 
     Nothing is trained. The film (MP4) shows original beside reconstruction, the strip (PNG) also
-    their difference, whole and magnified. It works as soon as there is a checkpoint.
+    their difference, whole and magnified. It works as soon as there is a checkpoint. An agent plays
+    its evaluation again, of which the best and the median episode are filmed.
     """
     folder, _ = find_run_folder(run)
     if not listing:
@@ -64,7 +67,7 @@ def render_command(
         for row in made["episodes"]:
             answer(_described(row))
     else:
-        answer("\n".join(made[kind] for kind in ("strip", "video") if made[kind]))
+        answer("\n".join(made[kind] for kind in MADE if made.get(kind)))
     if made.get("note"):
         say(made["note"])
         raise typer.Exit(1)
@@ -85,7 +88,7 @@ def _run_child(run: "RunFolder", options: list[str]) -> dict[str, Any]:
     from rlmaster.cli.progress import shown
 
     command = [sys.executable, "-m", "rlmaster.training.render", str(run.path), *options]
-    say(f"{run.name} {run.short_id}: opening its networks and frames")
+    say(f"{run.name} {run.short_id}: opening its networks")
     # A group of its own, so that Ctrl-C reaches it once, from here, and it can tidy up.
     with (
         tempfile.TemporaryFile() as said,

@@ -52,7 +52,8 @@ def runs_command(
         typer.Argument(
             metavar="FILTER",
             help="Words, and key:value such as state:failed, since:7d, standing:best, tag:ball, "
-            "or any field of an experiment: 'embedder.latent_dim:>64'.",
+            "agent:doubledqn, style:frozen, or any field of an experiment: "
+            "'embedder.latent_dim:>64'.",
         ),
     ] = None,
     sort: Annotated[
@@ -60,7 +61,7 @@ def runs_command(
         typer.Option(
             metavar="ORDER",
             help="What comes first: newest, oldest, experiment, state, progress, result (the best "
-            "of each metric), changed, eta, host, game or embedder.",
+            "of each metric), changed, eta, host, game, embedder or agent.",
         ),
     ] = "newest",
     limit: Annotated[
@@ -181,11 +182,12 @@ def _print(rows: "Sequence[RunRow]", count: int, filters: Sequence[str]) -> None
 
 
 def _columns(rows: "Sequence[RunRow]", *, in_short: bool) -> "list[Column]":
-    """Return what is shown of runs, the host only where there are several."""
+    """Return what is shown of runs: agents only where any plays, hosts where there are several."""
     from rlmaster.cli.layout import Column, one_line
 
     now = datetime.now(UTC)
     hosts = [one_line(row.host) for row in rows]
+    agents = [one_line(row.who_plays) for row in rows]
     columns = [
         Column("run", [one_line(row.short_id) for row in rows]),
         Column(
@@ -195,11 +197,14 @@ def _columns(rows: "Sequence[RunRow]", *, in_short: bool) -> "list[Column]":
         ),
         Column("experiment", [one_line(row.name) for row in rows], least=10, importance=1),
         Column("result", [_result(row, in_short) for row in rows], importance=2),
+        Column("agent", agents, importance=6),
         Column("age", [age(row.created, now) for row in rows], importance=4),
         Column("host", hosts, importance=5),
         Column("why", [one_line(row.rationale.partition("\n")[0]) for row in rows], 16, 3),
     ]
-    return [column for column in columns if column.title != "host" or len({*hosts} - {""}) > 1]
+    needless = {"host"} if len({*hosts} - {""}) < 2 else set[str]()
+    needless |= set() if any(agents) else {"agent"}
+    return [column for column in columns if column.title not in needless]
 
 
 def state_words(row: "RunRow") -> str:

@@ -206,6 +206,7 @@ def _sections(page: Page) -> Iterator[tuple[str, list[str]]]:
         "why": [row.rationale],
         "learned": [row.conclusion],
         "tags": [", ".join(row.tags)],
+        "agent": [row.who_plays],
         "differs": [_differences(row)],
         "builds on": [_name(parent) for parent in page.parents],
         "led to": [_name(child) for child in page.children],

@@ -62,6 +62,8 @@ class BaseEmbedder(nn.Module, ABC):
 
     drawing: ClassVar[str] = "reconstruction"
     """What pictures call the frame that comes out: a reconstruction, or a prediction."""
+    draws: ClassVar[bool] = True
+    """Whether a frame comes out at all, so that there is a `preview`."""
 
     def __init__(self, latent_dim: int, *, sequence_length: int = 1, least_frames: int = 1) -> None:
         """Keep what the rest must know.
@@ -119,34 +121,40 @@ def build_embedder(experiment: Experiment) -> BaseEmbedder:
     return module(specification, num_actions=num_actions(experiment.environment))
 
 
-def load_networks(embedder: BaseEmbedder, networks: Mapping[str, Tensor]) -> None:
-    """Load a checkpoint's networks into an embedder that was built but not prepared.
+def load_networks(module: nn.Module, networks: Mapping[str, Tensor]) -> None:
+    """Load a checkpoint's networks into an embedder, or an agent, built but not prepared.
 
-    Buffers that only `prepare` makes are made from the checkpoint.
+    Buffers that only an embedder's `prepare` makes are made from the checkpoint.
 
     Raises:
         TrainingError: If they are of other networks.
     """
     try:
-        for name in sorted(networks.keys() - embedder.state_dict().keys()):
-            owner, _, buffer = name.rpartition(".")
-            embedder.get_submodule(owner).register_buffer(buffer, networks[name].clone())
-        embedder.load_state_dict(dict(networks))
+        for name in sorted(networks.keys() - module.state_dict().keys()):
+            if _is_in_an_embedder(module, name):
+                owner, _, buffer = name.rpartition(".")
+                module.get_submodule(owner).register_buffer(buffer, networks[name].clone())
+        module.load_state_dict(dict(networks))
     except (AttributeError, KeyError, RuntimeError) as error:
         raise TrainingError(
-            f"these weights are of other networks than {type(embedder).__name__} builds"
+            f"these weights are of other networks than {type(module).__name__} builds"
         ) from error
 
 
+def _is_in_an_embedder(module: nn.Module, name: str) -> bool:
+    """Tell whether a name in a module is of an embedder, which the module may be itself."""
+    embedders = (p for p, inner in module.named_modules() if isinstance(inner, BaseEmbedder))
+    return any(name.startswith(f"{path}." if path else "") for path in embedders)
+
+
 @contextmanager
-def undisturbed(embedder: BaseEmbedder) -> Iterator[None]:
-    """Look at an embedder in evaluation mode; its training then goes on as if nobody had."""
-    modes = [(module, module.training) for module in embedder.modules()]
-    device = next(embedder.parameters()).device
-    devices = [device] if device.type == "cuda" else []
-    embedder.eval()
+def undisturbed(networks: nn.Module) -> Iterator[None]:
+    """Look at networks in evaluation mode; their training then goes on as if nobody had."""
+    modes = [(module, module.training) for module in networks.modules()]
+    devices = {weight.device for weight in networks.parameters() if weight.device.type == "cuda"}
+    networks.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices):
+        with torch.no_grad(), torch.random.fork_rng(list(devices)):
             yield
     finally:
         for module, mode in modes:

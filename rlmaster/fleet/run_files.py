@@ -101,7 +101,7 @@ PULLED = re.compile(
 
 FROM_PROJECT = re.compile(
     r"(?:run|config|provenance|placement|tags|status)\.json|(?:rationale|conclusion)\.md"
-    r"|(?:requests|report|plots)/.+"
+    r"|(?:requests|report|plots|encoder|policy)/.+"
 )
 """What the computer with the project has of its own."""
 
@@ -131,7 +131,7 @@ PATTERNS = {
     Selection.REPLAY: ("replay/**",),
     Selection.ALL: ("**",),
 }
-CHECKPOINT = re.compile(r"checkpoints/((?:update|best)-(\d{1,18})(?:\.\d+)?)/manifest\.json")
+CHECKPOINT = re.compile(r"checkpoints/((?:update|step|best)-(\d{1,18})(?:\.\d+)?)/manifest\.json")
 """The file that makes a checkpoint whole; with its name and its step."""
 KEPT_FOR_RESUME = 2
 """As training keeps them: the newest might be damaged."""

@@ -30,7 +30,7 @@ ADOPT_S = 120.0
 """A host tells within this whether the run has begun; a worker usually has within 35 s."""
 STAYS_HERE = frozenset({"report", "plots", "requests"})
 """What is made here from a run, and what was asked of earlier attempts."""
-NEVER_CHANGED = ("checkpoints", "replay")
+NEVER_CHANGED = ("checkpoints", "replay", "encoder", "policy")
 """Folders whose files are never changed once they are written, so that they can be links."""
 UNFINISHED = (".partial-", ".report-")
 """How the names of folders begin that are not whole yet."""

@@ -1,6 +1,7 @@
 """What is sampled from a replay, on the device that trains.
 
-Shapes: B batch, K stacked frames, S frames in a row, H and W pixels of a frame.
+Shapes: B batch, K stacked frames, S frames in a row, H and W pixels of a frame, V latents of an
+observation, L numbers of a latent.
 """
 
 from dataclasses import dataclass, fields
@@ -14,11 +15,13 @@ from torch import Tensor
 class TransitionBatch:
     """What was seen and done, what came of it in n steps, and what was seen then.
 
-    With n = 1 the two observations share memory, so neither may be changed in place.
+    A replay that keeps latents hands these out in place of frames: both observations are then
+    `(B, V * L)` float32, that of the oldest frames first. With n = 1 the two observations of frames
+    share memory, so neither may be changed in place.
     """
 
     observation: Tensor
-    """Stacked frames, `(B, K, H, W)` uint8, the newest last."""
+    """Stacked frames, `(B, K, H, W)` uint8, the newest last, or their latents."""
     action: Tensor
     """Action taken there, `(B,)` int64."""
     reward: Tensor
@@ -26,7 +29,7 @@ class TransitionBatch:
     discount: Tensor
     """discount ** steps taken; 0 where nothing is to be gained any more, `(B,)` float32."""
     next_observation: Tensor
-    """Stacked frames after those steps, `(B, K, H, W)` uint8."""
+    """Stacked frames after those steps, `(B, K, H, W)` uint8, or their latents."""
     importance_weight: Tensor
     """Corrects for how often it is drawn, at most 1; 1 where all are equally likely, `(B,)`."""
     index: Tensor

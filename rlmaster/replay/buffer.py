@@ -66,6 +66,8 @@ class ReplayBuffer(Sampling):
     ) -> None:
         """Be as the replay was whose state it is; what was sealed later is deleted.
 
+        Latents are not in it, so `embed_again` is due afterwards.
+
         Args:
             folder: The run's `replay` folder.
             state: What `state` returned.
@@ -98,5 +100,6 @@ class ReplayBuffer(Sampling):
             raise TrainingError(
                 f"the checkpoint's replay has {its[0]:,} rows of {its[1]} environments with frames "
                 f"of {its[2]}, {'with' if 'leaves' in state else 'without'} priorities, and this "
-                f"one {own[0]:,} of {own[1]} with {own[2]}; keep the replay's settings, or branch"
+                f"one {own[0]:,} of {own[1]} with {own[2]}; keep the replay's settings, or "
+                "launch a new run"
             )

@@ -36,7 +36,7 @@ def choose_storage(wanted: Storage, needed_bytes: int, free: FreeRoom) -> Place:
 
     Args:
         wanted: The setting.
-        needed_bytes: Size of all frames.
+        needed_bytes: Size of all frames, and of what else is kept of each.
         free: What there is.
 
     Raises:
@@ -54,7 +54,7 @@ def choose_storage(wanted: Storage, needed_bytes: int, free: FreeRoom) -> Place:
         for place in places
     )
     raise TrainingError(
-        f"the replay needs {needed_bytes / GIB:.1f} GiB for its frames, and it may take {usable}; "
+        f"the replay needs {needed_bytes / GIB:.1f} GiB, and it may take {usable}; "
         "keep fewer steps or free some space"
     )
 

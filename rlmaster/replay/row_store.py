@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from rlmaster.errors import TrainingError
+from rlmaster.replay.cell_memory import CellMemory
 from rlmaster.replay.chunk_content import Rows
 from rlmaster.replay.chunk_files import ChunkFolder, OnDamage, OnProgress, rows_of_a_chunk
-from rlmaster.replay.frame_memory import FrameMemory
 from rlmaster.replay.frame_storage import Storage, choose_storage, free_room
 from rlmaster.replay.played_step import PlayedStep
 
@@ -54,6 +54,7 @@ class RowStore:
         ring: bool = False,
         storage: Storage = "device",
         disk_folder: Path | None = None,
+        bytes_beside_frame: int = 0,
     ) -> None:
         """Make an empty store.
 
@@ -65,6 +66,7 @@ class RowStore:
             ring: Whether a full store forgets its oldest row for a new one.
             storage: Where the frames live; `auto` takes the fastest place with room.
             disk_folder: Where a file for them may be, which nobody sees; none for never on disk.
+            bytes_beside_frame: What else will be kept of each frame there, and needs room.
 
         Raises:
             TrainingError: If there is not enough room.
@@ -76,6 +78,7 @@ class RowStore:
         self.num_rows = 0
         self._storage: Storage = storage
         self._disk_folder = disk_folder
+        self._bytes_beside_frame = bytes_beside_frame
         shape = (0, num_environments)
         self.actions = np.empty(shape, np.int8)
         self.rewards = np.empty(shape, np.float32)
@@ -127,14 +130,15 @@ class RowStore:
             new[: self.num_rows] = old[: self.num_rows]
             setattr(self, name, new)
 
-    def _make_memory(self, capacity_rows: int) -> FrameMemory:
+    def _make_memory(self, capacity_rows: int) -> CellMemory:
         num_cells = 1 + capacity_rows * self.num_environments
         place = "device"
         if self._storage != "device" and capacity_rows > 0:
-            needed = num_cells * self.frame_shape[0] * self.frame_shape[1]
+            frame_bytes = self.frame_shape[0] * self.frame_shape[1]
+            needed = num_cells * (frame_bytes + self._bytes_beside_frame)
             free = free_room(self.device, self._disk_folder)
             place = choose_storage(self._storage, needed, free)
-        return FrameMemory(num_cells, self.frame_shape, self.device, place, self._disk_folder)
+        return CellMemory(num_cells, self.frame_shape, self.device, place, self._disk_folder)
 
     # -------------------------------------------------------------------------------------- filling
 

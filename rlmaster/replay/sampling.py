@@ -13,8 +13,10 @@ from torch import Tensor
 
 from rlmaster.errors import TrainingError
 from rlmaster.replay.batches import SequenceBatch, TransitionBatch
-from rlmaster.replay.frame_memory import Array
+from rlmaster.replay.cell_memory import Array
+from rlmaster.replay.chunk_files import OnProgress
 from rlmaster.replay.frame_store import FrameStore
+from rlmaster.replay.latent_memory import LatentMemory
 from rlmaster.replay.played_step import PlayedStep
 from rlmaster.replay.prioritised import Priorities, PrioritisedDraw
 from rlmaster.replay.transition_table import TransitionTable
@@ -25,6 +27,7 @@ class Sampling:
 
     Attributes:
         store: Where the rows are.
+        latents: Of the frames in the store, where these are handed out instead.
         importance_exponent: beta, which may be raised as training goes on.
     """
 
@@ -37,6 +40,7 @@ class Sampling:
         life_loss_is_terminal: bool,
         seed: int,
         priorities: Priorities | None = None,
+        latents: LatentMemory | None = None,
     ) -> None:
         """Make an empty replay.
 
@@ -47,16 +51,19 @@ class Sampling:
             life_loss_is_terminal: Whether nothing is to be gained after a lost life.
             seed: Seed of what is drawn.
             priorities: How some are drawn more often; by default none is.
+            latents: Kept beside this store's frames and sampled in their place, if any.
 
         Raises:
             TrainingError: If the store cannot hold a single transition.
         """
+        assert latents is None or latents.frames_needed <= stacked_frames
         if store.capacity_rows < stacked_frames + 2:
             raise TrainingError(
                 f"a replay of {store.capacity_rows} rows cannot offer a stack of {stacked_frames} "
                 f"frames and the next; give it at least {stacked_frames + 2} rows"
             )
         self.store = store
+        self.latents = latents
         self._stacked_frames = stacked_frames
         self._clip_rewards = clip_rewards
         self._table = TransitionTable(store, life_loss_is_terminal=life_loss_is_terminal)
@@ -76,12 +83,26 @@ class Sampling:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that frames, rows and everything else take."""
+        """Memory that frames, latents, rows and everything else take."""
         arrays = [value for value in vars(self.store).values() if isinstance(value, np.ndarray)]
         rows = sum(array.nbytes for array in arrays)
         frames = self.store.memory.cells.nbytes
         tree = 0 if self._prioritised is None else self._prioritised.tree.num_bytes
-        return frames + rows + self._table.num_bytes + tree
+        latents = 0 if self.latents is None else self.latents.num_bytes
+        return frames + latents + rows + self._table.num_bytes + tree
+
+    def observe(self, step: PlayedStep) -> Tensor:
+        """Return what is to be acted upon: observations `(E, K, H, W)`, or their latents.
+
+        Args:
+            step: What was seen. Latents of it are kept at once where the oldest ones lie, so that
+                it is appended next, before anything is sampled again.
+        """
+        if self.latents is None:
+            return torch.from_numpy(step.observation).to(self.store.device)
+        self._keep_latents(self.latents, step)
+        cells = self._table.cells_of_row(self.store.num_rows)
+        return self._seen_at(self._table.native(cells))
 
     def append(self, step: PlayedStep, actions: NDArray[np.int64] | None) -> None:
         """Add what was seen, and the actions chosen there.
@@ -93,6 +114,8 @@ class Sampling:
         Raises:
             TrainingError: If the store is full and not a ring.
         """
+        if self.latents is not None:
+            self._keep_latents(self.latents, step)
         oldest_before = self._oldest_row(self._stacked_frames)
         self.store.append(step, actions)
         new = self._table.add_row(self.store.num_rows - 1)
@@ -116,6 +139,33 @@ class Sampling:
         cells = torch.as_tensor(self._table.cells_of(index))
         current = torch.as_tensor(self._table.index)[cells] == index
         self._prioritised.update(cells, priority.detach().to(self._generator.device), current)
+
+    def embed_again(self, on_progress: OnProgress | None = None) -> None:
+        """Make all latents anew, each from frames in the same batch as when it was played.
+
+        This is due after `restore`, and after what the encoder makes of frames has changed.
+
+        Args:
+            on_progress: Called with the rows done and the rows to do.
+        """
+        if self.latents is None:
+            return
+        store, size = self.store, self.latents.frames_of_view
+        self.latents.begin()
+        for row in range(store.first_row, store.num_rows):
+            cells = self._table.native(self._table.cells_of_row(row))
+            self.latents.keep(row, store.memory.gather(self._table.window(cells, 1 - size, 1)[0]))
+            if on_progress is not None:
+                on_progress(row + 1 - store.first_row, store.num_rows - store.first_row)
+
+    def _keep_latents(self, latents: LatentMemory, step: PlayedStep) -> None:
+        """Keep the latents of a step that is appended next, unless they are kept already."""
+        row = self.store.num_rows
+        if latents.num_rows > row:
+            return
+        self._table.foresee(row, step.episode_start)
+        views = np.ascontiguousarray(step.observation[:, -latents.frames_of_view :])
+        latents.keep(row, torch.from_numpy(views).to(self.store.device))
 
     def _oldest_row(self, length: int) -> int:
         """Return the oldest row whose window of frames is kept."""
@@ -143,16 +193,16 @@ class Sampling:
             TrainingError: If the replay does not hold as many transitions or steps yet.
         """
         cells, weight = self._draw(batch_size, self._require(batch_size, n_step))
-        table, length, gather = self._table, self._stacked_frames, self.store.memory.gather
+        table = self._table
         outcome = table.outcome(cells, n_step, discount, self._clip_rewards)
-        if n_step == 1:
+        if n_step == 1 and self.latents is None:
             # Both observations are views of one window of K + 1 frames: three eighths less to copy.
-            frames = gather(table.window(cells, 1 - length, 2)[0])
+            window = table.window(cells, 1 - self._stacked_frames, 2)[0]
+            frames = self.store.memory.gather(window)
             observation, next_observation = frames[:, :-1], frames[:, 1:]
         else:
-            observation = gather(table.window(cells, 1 - length, 1)[0])
-            final = table.moved(cells, outcome.steps)
-            next_observation = gather(table.window(final, 1 - length, 1)[0])
+            observation = self._seen_at(cells)
+            next_observation = self._seen_at(table.moved(cells, outcome.steps))
         return TransitionBatch(
             observation=observation,
             action=self._hand_out(table.actions.take(cells), torch.int64),
@@ -194,6 +244,16 @@ class Sampling:
             truncated=self._hand_out(table.truncated.take(known), torch.bool),
             mask=self._hand_out(inside, torch.bool),
         )
+
+    def _seen_at(self, cells: Array) -> Tensor:
+        """Return what was seen where `(B,)` cells lie: `(B, K, H, W)`, or latents `(B, V * L)`."""
+        if self.latents is None:
+            window = self._table.window(cells, 1 - self._stacked_frames, 1)[0]
+            return self.store.memory.gather(window)
+        assert self.latents.num_rows >= self.store.num_rows, "embed_again is due after restore"
+        distance, views = self.latents.frames_of_view, self.latents.num_views
+        window = self._table.window(cells, (1 - views) * distance, 1, distance)[0]
+        return self.latents.gather(window)
 
     def _require(self, batch_size: int, n_step: int) -> int:
         """Return the transitions that are offered, if they are enough."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlmaster.replay.frame_memory import Array
+from rlmaster.replay.cell_memory import Array
 from rlmaster.replay.row_store import NO_ACTION, RowStore
 
 
@@ -89,11 +89,11 @@ class TransitionTable:
         # From pinned memory, since the host would wait for a copy from any other.
         return torch.from_numpy(values).pin_memory().to(self._store.device, non_blocking=True)
 
-    def arange(self, start: int, stop: int) -> Array:
-        """Return successive numbers as the columns are."""
+    def arange(self, start: int, stop: int, distance: int = 1) -> Array:
+        """Return numbers at a distance from each other as the columns are."""
         if self._store.memory.on_host:
-            return np.arange(start, stop)
-        return torch.arange(start, stop, device=self._store.device)
+            return np.arange(start, stop, distance)
+        return torch.arange(start, stop, distance, device=self._store.device)
 
     # -------------------------------------------------------------------------------------- filling
 
@@ -107,14 +107,26 @@ class TransitionTable:
             Cells of the transitions that it completes, at most `(E,)`.
         """
         store, slot = self._store, row % self._capacity
-        before = np.where(store.episode_start[slot], 0, self._frames_before_newest + 1)
-        self._frames_before_newest = before
-        self._set("frames_before", slot, before)
+        self._frames_before_newest = self.foresee(row, store.episode_start[slot])
         environments = np.arange(store.num_environments)
         self._set("index", slot, row * store.num_environments + environments)
         self._set("actions", slot, store.actions[slot])
         self._has_rows, completes = True, self._has_rows
         return self._complete((row - 1) % self._capacity) if completes else environments[:0]
+
+    def foresee(self, row: int, episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Say which frames come before a row, so that windows may end there.
+
+        Args:
+            row: The next to be added.
+            episode_start: Whether an episode begins there, `(E,)`.
+
+        Returns:
+            Frames of the same episode before it, `(E,)`.
+        """
+        before = np.where(episode_start, 0, self._frames_before_newest + 1)
+        self._set("frames_before", row % self._capacity, before)
+        return before
 
     def _complete(self, slot: int) -> NDArray[np.int64]:
         """Note what followed a row, and queue the transitions that begin there."""
@@ -170,18 +182,19 @@ class TransitionTable:
         slots = (cells - 1) % self._capacity
         return cells - slots + (slots + rows) % self._capacity
 
-    def window(self, cells: Array, first: int, stop: int) -> tuple[Array, Array]:
+    def window(self, cells: Array, first: int, stop: int, distance: int = 1) -> tuple[Array, Array]:
         """Return the cells around some, 0 before the start of their episode.
 
         Args:
             cells: Cells in the middle, `(B,)`.
             first: Rows from there to the first of the window, at most 0.
             stop: Rows to one past its last, which is of the same episode.
+            distance: Rows from each to the next.
 
         Returns:
-            Cells, and which of them are of the episode, `(B, stop - first)` each.
+            Cells, and which of them are of the episode, `(B, (stop - first) / distance)` each.
         """
-        rows = self.arange(first, stop)
+        rows = self.arange(first, stop, distance)
         inside = rows >= -self.frames_before.take(cells)[:, None]
         return self.moved(cells[:, None], rows) * inside, inside
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from rlmaster.durable_files import JsonObject
 from rlmaster.errors import RunFolderError
+from rlmaster.experiment_data import class_name, meaningful, plays, training_style
 from rlmaster.reports.summary import result_sentence
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_status import State, Status
@@ -36,6 +37,8 @@ class Content:
     axis: str = "updates"
     tags: str = ""
     """Words to find the run by, separated by commas."""
+    agent: str = ""
+    """Who plays, by what, and how its encoder is trained; empty where nobody does."""
     rationale: str = ""
     result: str = ""
     standing: str = ""
@@ -74,6 +77,7 @@ def gather(run: RunFolder, standing: str = "") -> Content:
     content.state = read("the progress", lambda: _state(status, progress), str(status.state))
     content.axis = str(progress.result.get("axis") or progress.axis)
     content.tags = read("tags.json", lambda: ", ".join(run.tags()), "")
+    content.agent = _agent(config)
     content.rationale = read("rationale.md", run.rationale, "")
     content.conclusion = read("conclusion.md", run.conclusion, "")
     content.result = read("the result", lambda: result_sentence(progress), "")
@@ -82,6 +86,7 @@ def gather(run: RunFolder, standing: str = "") -> Content:
     covered = read("replay/coverage.json", run.coverage, "")
     content.provenance = [
         *_origin(provenance, facts),
+        *_encoder(provenance),
         *([("Frames", _value(covered))] if covered else []),
         *_machine(environment, attempts),
     ]
@@ -105,6 +110,14 @@ def _state(status: Status, progress: Progress) -> str:
     return f"{status.state} at {progress.step:,} of {progress.total:,} {progress.axis}"
 
 
+def _agent(config: JsonObject) -> str:
+    """Say who plays: `DoubleDQN on the latents of Autoencoder, frozen`."""
+    if not plays(config):
+        return ""
+    words = f"{class_name(config['agent'])} on the latents of {class_name(config.get('embedder'))}"
+    return ", ".join(part for part in (words, training_style(config)) if part)
+
+
 def _sentence(words: Any) -> str:
     """Return words with a full stop; nothing where there are none."""
     text = words.strip() if isinstance(words, str) else ""
@@ -118,7 +131,7 @@ def _hyperparameters(config: JsonObject, facts: JsonObject) -> tuple[list[Row], 
     chosen: list[Row] = []
     others: list[Row] = []
     shown_above = ("name", "tags")
-    rest = {key: value for key, value in config.items() if key not in shown_above}
+    rest = {key: value for key, value in meaningful(config).items() if key not in shown_above}
     for number, (name, value) in enumerate(flattened(rest).items()):
         if number == MOST_ROWS:
             others.append(("...", "more fields are in config.json"))
@@ -148,6 +161,14 @@ def _origin(provenance: JsonObject, facts: JsonObject) -> Iterator[Row]:
         yield "Host", _value(host)
         if reason := _reason(provenance, host):
             yield "Why this host", _value(reason)
+
+
+def _encoder(provenance: JsonObject) -> Iterator[Row]:
+    """Yield which run trained the encoder before, and how many agent steps that took."""
+    run, steps = (_at(provenance, "encoder_from", name) for name in ("run", "frames"))
+    if run:
+        took = f", which played {steps:,} agent steps" if isinstance(steps, int) else ""
+        yield "Encoder from", f"{_value(run)}{took}"
 
 
 def _reason(provenance: JsonObject, host: Any) -> Any:

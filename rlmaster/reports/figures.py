@@ -31,6 +31,8 @@ SIZE_INCHES = (3.3, 2.2)
 """Width of one column of a two-column page, and a height that suits it."""
 DOTS_PER_INCH = 300
 SMOOTHING = 0.9
+NOTED_WHILE_TRAINING = "train/"
+"""Begins the tags of what is noted so often that a curve is mostly noise."""
 FEW_POINTS = 30
 """Below this many, points are marked one by one and not smoothed."""
 LARGEST_VALUE = 1e100
@@ -63,13 +65,16 @@ STYLE: Mapping[Any, Any] = {
     "lines.markersize": 2.2,
     "lines.solid_capstyle": "round",
 }
+ABOVE_POINTS = 9.0
+"""How far a word is set above the beginning of a curve that rises, in points."""
 TEXT_HEIGHT = 0.07
 """Of a line of text, in heights of the axes."""
 STANDARD_PLOTS: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
-    "training_loss": (
-        {"train/loss": ""},
-        {"y_label": "Training loss", "smoothing": SMOOTHING},
+    "return": (
+        {"evaluation/return": "evaluation", "train/return": "training"},
+        {"y_label": "Return (points)", "is_linear": True, "mark_ends": True},
     ),
+    "training_loss": ({"train/loss": ""}, {"y_label": "Training loss"}),
     "canonical_error": (
         {
             "canonical/error": "whole frame",
@@ -88,7 +93,11 @@ STANDARD_PLOTS: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
     ),
     "throughput": (
         {"train/updates_per_s": ""},
-        {"y_label": "Throughput (updates / s)", "smoothing": SMOOTHING, "from_zero": True},
+        {"y_label": "Throughput (updates / s)", "from_zero": True},
+    ),
+    "playing_speed": (
+        {"train/steps_per_s": ""},
+        {"y_label": "Throughput (agent steps / s)", "from_zero": True},
     ),
 }
 """Of each standard plot: its tags with what the legend calls them, and how it is drawn."""
@@ -102,6 +111,8 @@ class Line:
     series: Series
     label: str = ""
     """Its name in the legend; a plot whose lines have none has no legend."""
+    smoothing: float = 0.0
+    """TensorBoard's smoothing weight; above 0 the raw values stay visible, lightly."""
 
     @cached_property
     def points(self) -> tuple[Floats, Floats]:
@@ -125,11 +136,16 @@ def draw_standard_plots(
     """
     drawn: dict[str, Path] = {}
     for name, (tags, options) in STANDARD_PLOTS.items():
-        known = [Line(series[tag], label) for tag, label in tags.items() if tag in series]
+        known = [_line(series[tag], tag, label) for tag, label in tags.items() if tag in series]
         if lines := [line for line in known if len(line.points[0])]:
             drawn[name] = folder / f"{name}.png"
             plot_series(drawn[name], lines, x_label=AXIS_WORDS.get(axis, "Steps"), **options)
     return drawn
+
+
+def _line(series: Series, tag: str, label: str) -> Line:
+    """Return a scalar's curve: what training notes all along is smoothed, a measurement is not."""
+    return Line(series, label, SMOOTHING if tag.startswith(NOTED_WHILE_TRAINING) else 0.0)
 
 
 def plot_series(
@@ -138,8 +154,8 @@ def plot_series(
     *,
     x_label: str,
     y_label: str,
-    smoothing: float = 0.0,
     from_zero: bool = False,
+    is_linear: bool = False,
     mark_ends: bool = False,
 ) -> None:
     """Draw scalars over steps into a PNG file.
@@ -149,32 +165,33 @@ def plot_series(
         lines: At most six curves, each with at least one finite value.
         x_label: What the steps count.
         y_label: What the values are, with their unit.
-        smoothing: TensorBoard's smoothing weight; above 0 the raw values stay visible, lightly.
-        from_zero: Whether the value axis starts at zero; otherwise it is logarithmic where the
-            values span a decade or more.
+        from_zero: Whether the value axis starts at zero.
+        is_linear: Whether it is never logarithmic; otherwise it is one where the values span a
+            decade or more.
         mark_ends: Whether values at step 0 are marked as those before training, and the last ones
-            are written out.
+            are written out, of lines that are not smoothed.
     """
     with _drawing(path, x_label, y_label) as axes:
         for line, colour in zip(lines, COLOURS, strict=False):
-            _draw_line(axes, line, colour, smoothing)
+            _draw_line(axes, line, colour)
         if from_zero:
             highest = max(line.points[1].max() for line in lines)
             axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
-        else:
+        elif not is_linear:
             _choose_scale(axes, lines)
         if mark_ends:
-            _mark_starts(axes, lines)
-            _write_final_values(axes, lines)
+            measured = [pair for pair in zip(lines, COLOURS, strict=False) if not pair[0].smoothing]
+            _mark_starts(axes, measured)
+            _write_final_values(axes, measured)
         _finish(axes, lines)
 
 
-def _draw_line(axes: Axes, line: Line, colour: str, smoothing: float) -> None:
+def _draw_line(axes: Axes, line: Line, colour: str) -> None:
     steps, values = line.points
     marker = "o" if len(steps) < FEW_POINTS else ""
-    if smoothing and not marker:
+    if line.smoothing and not marker:
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
-        values = smooth(values, smoothing)
+        values = smooth(values, line.smoothing)
     axes.plot(steps, values, color=colour, label=line.label, marker=marker)
 
 
@@ -209,26 +226,30 @@ def _choose_scale(axes: Axes, lines: Sequence[Line]) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _write_final_values(axes: Axes, lines: Sequence[Line]) -> None:
-    """Write each curve's last value at the right edge, moved apart where two would touch."""
-    finals = [float(line.points[1][-1]) for line in lines]
+def _write_final_values(axes: Axes, lines: Sequence[tuple[Line, str]]) -> None:
+    """Write the last value of each curve, which has a colour, at the right edge.
+
+    Where two would touch they are moved apart.
+    """
+    finals = [float(line.points[1][-1]) for line, _ in lines]
     heights = [axes.transData.transform((0, final))[1] for final in finals]
-    touch = max(heights) - min(heights) < TEXT_HEIGHT * axes.bbox.height
-    for final, height, colour in zip(finals, heights, COLOURS, strict=False):
+    touch = max(heights, default=0) - min(heights, default=0) < TEXT_HEIGHT * axes.bbox.height
+    for (_, colour), final, height in zip(lines, finals, heights, strict=True):
         aside = 0.0 if not touch or len(lines) == 1 else 4.0 if height == max(heights) else -4.0
         _write(axes, _mathtext(rounded(final)), (1, final), (3, aside), colour, at_edge=True)
 
 
-def _mark_starts(axes: Axes, lines: Sequence[Line]) -> None:
+def _mark_starts(axes: Axes, lines: Sequence[tuple[Line, str]]) -> None:
     """Open the circles of what was measured before training, and say so beside the highest."""
     starts: list[float] = []
-    for line, colour in zip(lines, COLOURS, strict=False):
+    for line, colour in lines:
         steps, values = line.points
         if steps[0] == 0:
             axes.plot(0, values[0], "o", color=colour, markerfacecolor="white", markersize=4.5)
             starts.append(float(values[0]))
     if starts:
-        _write(axes, "before training", (0, max(starts)), (5, 0), "#555555")
+        above = ABOVE_POINTS if _rises(lines[0][0]) else 0.0
+        _write(axes, "before training", (0, max(starts)), (5, above), "#555555")
 
 
 def _write(
@@ -266,4 +287,11 @@ def _finish(axes: Axes, lines: Sequence[Line]) -> None:
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     if any(line.label for line in lines):
-        axes.legend(loc="upper right", borderaxespad=0.2)
+        free = "lower right" if _rises(lines[0]) else "upper right"
+        axes.legend(loc=free, borderaxespad=0.2)
+
+
+def _rises(line: Line) -> bool:
+    """Tell whether a curve ends above its beginning, so that there is room below it."""
+    values = line.points[1]
+    return bool(values[-1] > values[0])

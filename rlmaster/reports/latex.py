@@ -18,11 +18,15 @@ from rlmaster.run_folder import RunFolder
 
 LARGEST_PREVIEW_PIXELS = 40_000_000
 PLOT_CAPTIONS = {
+    "return": "return of whole episodes in the game's own points: measured with next to no "
+    "exploration, and of those played while training, each (light) and smoothed (dark); open "
+    "circle: before training",
     "training_loss": "training loss, each recorded value (light) and smoothed (dark)",
     "canonical_error": "error on the game's canonical frames; open circles: before training",
     "ball_found": "share of canonical frames whose drawn ball is within 2 pixels of the true one",
     "held_out_error": "error on frames held out from training; open circles: before training",
     "throughput": "speed of training, each recorded value (light) and smoothed (dark)",
+    "playing_speed": "speed of playing and learning together",
 }
 
 
@@ -170,7 +174,7 @@ def _plots_caption(plots: list[str]) -> str:
         words = PLOT_CAPTIONS[plots[0]]
         return f"{words[0].upper()}{words[1:]}."
     parts = (
-        f"({letter}) {PLOT_CAPTIONS[plot]}" for letter, plot in zip("abc", plots, strict=False)
+        f"({letter}) {PLOT_CAPTIONS[plot]}" for letter, plot in zip("abcdefgh", plots, strict=False)
     )
     text = "; ".join(parts)
     return f"{text}."

@@ -10,6 +10,7 @@ from rlmaster.run_folder import Progress
 def result_sentence(progress: Progress) -> str:
     """Say what the run came to: `Held-out error fell from 0.0127 to 0.000410, a factor of 31.`.
 
+    Of what is better the higher, such as a return, no factor is named: it may begin below zero.
     Empty while there is no result, and where what was recorded is no number.
     """
     result = progress.result
@@ -23,11 +24,12 @@ def result_sentence(progress: Progress) -> str:
     if before is None or not math.isfinite(before):
         change, factor = f"is {rounded(value)}", ""
     else:
-        change, factor = _change(before, value), _factor(before, value)
+        change = _change(before, value)
+        factor = "" if result.get("higher_is_better") is True else _factor(before, value)
     addition = ""
     if best is not None and math.isfinite(best) and rounded(best) != rounded(value):
         addition = f"; its best was {rounded(best)}"
-    return f"{metric} {change}{unit}{factor}{addition}.{_ball(result)}"
+    return f"{metric} {change}{unit}{factor}{addition}.{_ball(result)}{_human(result)}"
 
 
 def _ball(result: Mapping[str, Any]) -> str:
@@ -36,6 +38,14 @@ def _ball(result: Mapping[str, Any]) -> str:
     if found is None or not 0 <= found <= 1:
         return ""
     return f" The ball is found in {found:.0%} of the frames that show one."
+
+
+def _human(result: Mapping[str, Any]) -> str:
+    """Say where a return lies between random play's and a human's, where that is known."""
+    score = _number(result.get("evaluation/human_normalised"))
+    if score is None or not math.isfinite(score):
+        return ""
+    return f" Human-normalised score {score:.0%} (random play is 0%, a human 100%)."
 
 
 def metric_name(tag: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the schema or of what is read; an older file is replaced."""
 RUNS_FOLDER = "runs"
 """Name of the folder in a project that has an index."""

@@ -37,6 +37,8 @@ class RunOrder(StrEnum):
     HOST = "host"
     GAME = "game"
     EMBEDDER = "embedder"
+    AGENT = "agent"
+    """Runs of one agent by how its encoder is trained."""
 
     @property
     def sql(self) -> str:
@@ -63,4 +65,5 @@ _FIRST: Mapping[RunOrder, str] = {
     RunOrder.HOST: _by_text("host"),
     RunOrder.GAME: _by_text("game"),
     RunOrder.EMBEDDER: _by_text("embedder"),
+    RunOrder.AGENT: f"{_by_text('agent')}, {_by_text('style')}",
 }

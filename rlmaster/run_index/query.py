@@ -3,6 +3,7 @@
     state:failed,lost          one of several
     since:7d  since:2026-11-20 made within the last 7 days, or from that day on
     standing:best              best so far when it ended; or worst
+    agent:doubledqn            who plays; style:frozen says how its encoder is trained
     embedder.latent_dim:64     any field of the experiment
     training.updates:>=1000    numbers may be compared: <, <=, >, >=
     ball                       a word, anywhere in name, id, rationale, conclusion and tags
@@ -18,7 +19,10 @@ from datetime import UTC, datetime, timedelta
 from rlmaster.errors import UsageError, near_match
 from rlmaster.run_status import State
 
-TEXT_KEYS = ("id", "state", "game", "host", "slot", "embedder", "metric", "phase")
+TEXT_KEYS = (
+    *("id", "state", "game", "host", "slot"),
+    *("embedder", "agent", "style", "metric", "phase"),
+)
 """Columns of the index that are compared as they are, and so are their own keys."""
 NUMBER_COLUMNS: Mapping[str, str] = {"result": "value", "attempt": "attempt"}
 """Keys that stand for one number of a run."""

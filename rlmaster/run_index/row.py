@@ -11,18 +11,22 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from rlmaster.durable_files import JsonObject, read_json
+from rlmaster.experiment_data import class_name, meaningful, plays, training_style
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_status import FINAL_STATES, State, Status
 
 DAMAGE = (OSError, TypeError, ValueError, OverflowError, RecursionError)
 """What reading a file may raise that somebody else wrote, or broke."""
-YARDSTICK_FIELDS = (
-    "environment.game",
-    "environment.protocol",
-    "training.updates",
-    "training.batch_size",
-)
+WHERE = ("environment.game", "environment.protocol")
+YARDSTICK_FIELDS = (*WHERE, "training.updates", "training.batch_size")
 """With fields of the frames and the metric, what runs must share to be compared."""
+PLAYING_YARDSTICK_FIELDS = (
+    *WHERE,
+    "agent_training.steps",
+    "agent_training.evaluation_episodes",
+    "agent_training.evaluation_exploration",
+)
+"""With the metric, what runs of agents must share, wherever their encoders learned."""
 JSON_FIELDS = ("tags", "parents", "differs")
 """Fields of a row that hold several texts."""
 FRAMES = "frames."
@@ -58,6 +62,10 @@ class RunRow(NamedTuple):
     game: str
     embedder: str
     """Class name of the embedder's specification."""
+    agent: str
+    """Class name of the agent's specification; empty where nobody plays."""
+    style: str
+    """How the agent's encoder is trained, such as `frozen`; empty where nobody learns to play."""
     phase: str
     step: int
     total: int
@@ -92,6 +100,11 @@ class RunRow(NamedTuple):
         return json.loads(self.config_json)
 
     @property
+    def who_plays(self) -> str:
+        """The agent and how its encoder is trained, such as `DoubleDQN, frozen`; empty for none."""
+        return ", ".join(word for word in (self.agent, self.style) if word)
+
+    @property
     def share(self) -> float | None:
         """How much of its phase is done, 0 to 1; None where it is not known."""
         return min(max(self.step / self.total, 0.0), 1.0) if self.total > 0 else None
@@ -123,7 +136,8 @@ def read_row(run: RunFolder, status: Status) -> RunRow:
         status: How it stands, which some know better than its file.
     """
     facts = readable(lambda: read_json(run.run_file), None) or {}
-    config = _flat_config(run)
+    experiment = readable(lambda: meaningful(read_json(run.config_file) or {}), {})
+    config = _flat(experiment)
     progress = readable(run.progress, Progress())
     result = progress.result
     placement = readable(run.elsewhere, None)
@@ -141,7 +155,9 @@ def read_row(run: RunFolder, status: Status) -> RunRow:
         host=as_text(placement.host if placement else status.host),
         slot=as_text(status.slot),
         game=as_text(config.get("environment.game")),
-        embedder=as_text(config.get("embedder.type")).rpartition(":")[2],
+        embedder=as_text(class_name(experiment.get("embedder"))),
+        agent=as_text(class_name(experiment.get("agent"))),
+        style=training_style(experiment),
         phase=as_text(progress.phase),
         step=_count(progress.step),
         total=_count(progress.total),
@@ -156,7 +172,7 @@ def read_row(run: RunFolder, status: Status) -> RunRow:
         rationale=as_text(readable(run.rationale, "")),
         conclusion=as_text(readable(run.conclusion, "")),
         digest=as_text(_object(facts.get("digests")).get("experiment")),
-        yardstick=readable(lambda: _yardstick(config, metric), ""),
+        yardstick=readable(lambda: _yardstick(config, metric, plays(experiment)), ""),
         tags=tuple(map(as_text, readable(run.tags, ()))),
         parents=_texts(facts.get("parents")),
         differs=_texts(facts.get("differs_from_default")),
@@ -183,15 +199,18 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _flat_config(run: RunFolder) -> JsonObject:
+def _flat(experiment: JsonObject) -> JsonObject:
     # Here, because it brings pydantic along, which a list without a change does not wait for.
     from rlmaster.specification import flattened
 
-    return readable(lambda: flattened(read_json(run.config_file) or {}), {})
+    return readable(lambda: flattened(experiment), {})
 
 
-def _yardstick(config: JsonObject, metric: str) -> str:
+def _yardstick(config: JsonObject, metric: str, has_agent: bool) -> str:
     """Return what two runs must share to be compared, as text."""
+    if has_agent:
+        fields = {name: config.get(name) for name in PLAYING_YARDSTICK_FIELDS}
+        return _json({**fields, "metric": metric}, sort_keys=True)
     fields = {name: config.get(name) for name in YARDSTICK_FIELDS}
     # Canonical frames are the same for all, so runs that learned from others may be compared.
     frames = f"{FRAMES}steps" if metric.startswith(CANONICAL) else FRAMES

@@ -17,6 +17,7 @@ from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
+from rlmaster.training.agent_training import AgentTraining
 from rlmaster.training.embedder_training import EmbedderTraining
 from rlmaster.training.recording import Recording
 from rlmaster.training.stopping import StopRequested
@@ -58,7 +59,8 @@ def main(path: Path) -> int:
 def _train(run: RunFolder, recording: Recording) -> None:
     sys.path += map(str, run.code_paths())  # where the user's own embedders are
     experiment = Experiment.from_data(run.config())
-    training = EmbedderTraining(experiment, run, recording)
+    kind = EmbedderTraining if experiment.agent is None else AgentTraining
+    training = kind(experiment, run, recording)
 
     def request_stop(_number: int, _frame: FrameType | None) -> None:
         training.stop.request()

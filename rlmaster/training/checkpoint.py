@@ -32,8 +32,8 @@ STATE = "state.pt"
 MANIFEST = "manifest.json"
 BEST_POINTER = "best.json"
 """Beside the checkpoints: `{"checkpoint": NAME}`."""
-NAME = re.compile(r"(?:update|best)-(\d+)(?:\.\d+)?")
-"""Of a checkpoint, with a number where there was one of that step before."""
+NAME = re.compile(r"(?:update|step|best)-(\d+)(?:\.\d+)?")
+"""Of a checkpoint, after what counts its axis, and a number where there was one of that step."""
 PARTIAL = ".partial-"
 """Begins the name of what is being written or deleted."""
 KEPT_FOR_RESUME = 2
@@ -58,6 +58,11 @@ class Checkpoint:
         return str(self.counters.get("run", ""))
 
     @property
+    def unit(self) -> str:
+        """What the step counts: `update`, or agent `step` where an agent learns."""
+        return str(self.counters.get("unit", "update"))
+
+    @property
     def holds_numbers(self) -> bool:
         """Whether no weight is NaN; an infinity may be meant, as in the buffer of a mask."""
         return not any(bool(value.isnan().any()) for value in self.networks.values())
@@ -74,7 +79,7 @@ def capture(
         step,
         {name: _copy(value).contiguous() for name, value in networks.state_dict().items()},
         {
-            "optimiser": _copy_nested(optimiser.state_dict()),
+            "optimiser": copied_to_host(optimiser.state_dict()),
             "torch_random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         },
@@ -91,7 +96,7 @@ def restore_random_states(state: Mapping[str, Any]) -> None:
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint into a run's `checkpoints` folder and return where it is."""
-    return _write(folder, checkpoint, f"update-{checkpoint.step:09d}")
+    return _write(folder, checkpoint, f"{checkpoint.unit}-{checkpoint.step:09d}")
 
 
 def write_best(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -172,7 +177,7 @@ def _remove(path: Path) -> None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints that are named by their step, oldest first, without the best."""
-    return [path for path in _whole(folder) if path.name.startswith("update-")]
+    return [path for path in _whole(folder) if not path.name.startswith("best-")]
 
 
 def _whole(folder: Path) -> list[Path]:
@@ -186,7 +191,7 @@ def _named(folder: Path) -> list[Path]:
 
 
 def step_of(path: Path) -> int:
-    """Return the update whose checkpoint a folder is."""
+    """Return the update, or agent step, whose checkpoint a folder is."""
     name = NAME.fullmatch(path.name)
     assert name is not None
     return int(name[1])
@@ -301,11 +306,12 @@ def _copy(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True)
 
 
-def _copy_nested(value: Any) -> Any:
+def copied_to_host(value: Any) -> Any:
+    """Return nested lists and dicts with copies of their tensors, on the processor."""
     if isinstance(value, Tensor):
         return _copy(value)
     if isinstance(value, dict):
-        return {key: _copy_nested(inner) for key, inner in value.items()}
+        return {key: copied_to_host(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_copy_nested(inner) for inner in value]
+        return [copied_to_host(inner) for inner in value]
     return value

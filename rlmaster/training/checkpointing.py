@@ -16,7 +16,7 @@ from rlmaster.training.checkpoint import (
 )
 from rlmaster.training.learner import Learner
 from rlmaster.training.recording import Recording
-from rlmaster.training.schedule import evenly_spaced
+from rlmaster.training.schedule import Schedule, evenly_spaced
 
 STALL_SHARE = 0.01
 """Share of the time that the loop may wait for state to be copied; it is written meanwhile."""
@@ -40,7 +40,10 @@ class Checkpointing:
         self._learner = learner
         self._folder = folder
         self._recording = recording
-        self._milestones = evenly_spaced(experiment.training.updates, keep.checkpoints)
+        plays = experiment.agent is not None
+        total = experiment.agent_training.steps if plays else experiment.training.updates
+        at_once = experiment.environment.num_environments if plays else 1
+        self._milestones = Schedule(evenly_spaced(total, keep.checkpoints), at_once)
         self._every_s = keep.checkpoint_every_s
         self._due_at_s = time.monotonic() + self._every_s
         self._waiting_best: dict[int, Checkpoint] = {}
@@ -60,9 +63,15 @@ class Checkpointing:
         if not is_best:
             point_to_best(self._folder, self._learner.results.best_step)
 
-    def is_due(self, step: int) -> bool:
-        """Tell whether a checkpoint shall be kept now."""
-        return step in self._milestones or time.monotonic() >= self._due_at_s
+    def is_due(self, step: int, before: int | None = None) -> bool:
+        """Tell whether a checkpoint shall be kept now.
+
+        Args:
+            step: What has been done.
+            before: What had been done when this was asked last; by default one step less.
+        """
+        passed = self._milestones.is_passed(step - 1 if before is None else before, step)
+        return passed or time.monotonic() >= self._due_at_s
 
     def keep(self, step: int, *, due: bool = True, is_best: bool = False) -> None:
         """Keep the state, which is copied once.

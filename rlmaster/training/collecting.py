@@ -23,6 +23,8 @@ from rlmaster.atari.ram import games_with_ram, label_frames
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.frame_sources import (
+    RANDOM,
+    SCRIPTED,
     AgentFrames,
     FrameSource,
     PlayedFrames,
@@ -30,6 +32,8 @@ from rlmaster.frame_sources import (
     ReplayFrames,
 )
 from rlmaster.replay.frame_store import FrameStore
+from rlmaster.run_folder import RunFolder
+from rlmaster.training.trained_policy import trained_policy
 
 Source = TypeVar("Source", bound=FrameSource)
 Played = TypeVar("Played", bound=PlayedFrames)
@@ -219,12 +223,15 @@ class AgentPlay(_Play[AgentFrames]):
         return environments, policy
 
     def _agent(self) -> tuple[AtariEnvironments, Policy]:
-        if self.source.policy == "random":
-            environments = self.environments()
-            return environments, RandomPolicy(num_actions=environments.num_actions, seed=self.seed)
-        emulators = self.environments(with_ram=True)
-        assert isinstance(emulators, EmulatorEnvironments)
-        return emulators, ScriptedPolicy(self.atari.game, emulators.action_meanings)
+        if self.source.policy == SCRIPTED:
+            emulators = self.environments(with_ram=True)
+            assert isinstance(emulators, EmulatorEnvironments)
+            return emulators, ScriptedPolicy(self.atari.game, emulators.action_meanings)
+        environments = self.environments()
+        if self.source.policy == RANDOM:
+            num_actions = environments.num_actions
+            return environments, RandomPolicy(num_actions=num_actions, seed=self.seed)
+        return environments, trained_policy(RunFolder(self.folder.parent))
 
 
 class StoredFrames(Collector[ReplayFrames]):

@@ -14,14 +14,20 @@ from rlmaster.training.recording import Recording
 FACTOR = 10.0
 PATIENCE_UPDATES = 100
 REMEMBERED_POINTS = 200
+WHAT_HELPS = {
+    "update": "training.learning_rate or training.precision=float32",
+    "step": "agent.learning_rate or agent_training.precision=float32",
+}
+"""Against a loss that is no number, by what the steps of a run count."""
 
 
 class DivergenceWatch:
     """Sees every point of the loss curve: no number ends the run, a high one is an event."""
 
-    def __init__(self, recording: Recording, updates_per_point: int) -> None:
-        """Watch a curve that has one point every so many updates."""
+    def __init__(self, recording: Recording, updates_per_point: int, unit: str = "update") -> None:
+        """Watch a curve that has one point every so many updates, whose steps count a unit."""
         self._recording = recording
+        self._unit = unit
         self._patience_points = math.ceil(PATIENCE_UPDATES / updates_per_point)
         self._usual: deque[float] = deque(maxlen=REMEMBERED_POINTS)
         self._high_points = 0
@@ -47,7 +53,7 @@ class DivergenceWatch:
     def report_no_number(self, what: str, step: int) -> None:
         """Let the run end for something that is no number any more, said in a clause."""
         if not self._no_number:
-            self._no_number = f"{what} at update {step}"
+            self._no_number = f"{what} at {self._unit} {step:,}"
             self._recording.event("diverged", self._no_number, step)
 
     @property
@@ -72,6 +78,5 @@ class DivergenceWatch:
         """
         if self._no_number:
             raise TrainingError(
-                f"{self._no_number}; a smaller training.learning_rate or "
-                "training.precision=float32 usually helps"
+                f"{self._no_number}; a smaller {WHAT_HELPS[self._unit]} usually helps"
             )

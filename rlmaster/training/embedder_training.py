@@ -5,17 +5,14 @@ frames and the newest whole checkpoint where it was cut, from its parent's where
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from rlmaster.embedders.base import BaseEmbedder, build_embedder
-from rlmaster.errors import RunFolderError, TrainingError
-from rlmaster.experiment import Experiment
+from rlmaster.errors import TrainingError
 from rlmaster.replay.batches import SequenceBatch
 from rlmaster.replay.frame_store import Episode
-from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened
 from rlmaster.training.batches import Batches
 from rlmaster.training.canonical import (
@@ -24,9 +21,9 @@ from rlmaster.training.canonical import (
     canonical_frames,
     note_of,
 )
-from rlmaster.training.checkpoint import Checkpoint, read_newest_whole, step_of
+from rlmaster.training.checkpoint import Checkpoint
 from rlmaster.training.checkpointing import Checkpointing
-from rlmaster.training.computer import describe_computer, why_not_bit_by_bit
+from rlmaster.training.embedder_results import METRIC, EmbedderResults
 from rlmaster.training.evaluation import (
     BACKGROUND_FRAMES,
     Evaluation,
@@ -35,18 +32,14 @@ from rlmaster.training.evaluation import (
 )
 from rlmaster.training.frames import FrameCollection
 from rlmaster.training.gallery import Gallery, moments_of_a_run
-from rlmaster.training.learner import Arithmetic, Learner, require_fit
+from rlmaster.training.learner import Arithmetic, Learner
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.memory import require_room_for_latent
 from rlmaster.training.pace import Pace
-from rlmaster.training.recording import Recording
-from rlmaster.training.results import METRIC, Results
+from rlmaster.training.run_training import RunTraining
 from rlmaster.training.schedule import evenly_spaced, growing
-from rlmaster.training.seeds import seeds_from
-from rlmaster.training.stopping import Stop, StopRequested
 from rlmaster.training.update import (
     Update,
-    best_device,
     choose_compilation,
     choose_precision,
     make_optimiser,
@@ -56,24 +49,13 @@ from rlmaster.training.update import (
 )
 
 
-class EmbedderTraining:
+class EmbedderTraining(RunTraining):
     """One run that learns a representation from frames."""
 
-    def __init__(self, experiment: Experiment, run: RunFolder, recording: Recording) -> None:
-        """Prepare a run; nothing is read or collected yet.
-
-        Args:
-            experiment: What to do.
-            run: Where to keep it, and what earlier attempts left there.
-            recording: Who writes there.
-        """
-        self.experiment = experiment
-        self.run = run
-        self.recording = recording
-        self.stop = Stop()
-        self.device = best_device()
-        self._run_id = str(run.run()["id"])  # which a renamed folder keeps
-        self._seeds = seeds_from(experiment.seed)
+    @property
+    def total(self) -> int:
+        """Updates of the whole run."""
+        return self.experiment.training.updates
 
     def execute(self) -> None:
         """Collect, train, measure, and keep everything.
@@ -113,7 +95,7 @@ class EmbedderTraining:
             seed=self._seeds.batches,
         )
         learner = self._learner(embedder, batches, checkpoint)
-        self._train(learner, batches, evaluation, gallery, checkpoint)
+        self._train(embedder, learner, batches, evaluation, gallery, checkpoint)
         self._film(gallery, held_out)
 
     # ---------------------------------------------------------------------- where it goes on
@@ -140,43 +122,12 @@ class EmbedderTraining:
         self.recording.phase("preparing", CANONICAL_STEPS, "steps")
         return canonical_frames(atari, self.device, self._advance)
 
-    def _newest_checkpoint(self) -> Checkpoint | None:
-        """Return what updates go on from; None where they begin."""
-
-        def tell(path: Path, error: RunFolderError) -> None:
-            message = f"{error}; the whole one before it is used, or else training begins anew"
-            self.recording.event("damaged", message, step_of(path))
-
-        checkpoint = read_newest_whole(self.run.checkpoints, tell)
-        if checkpoint is not None:
-            require_fit(checkpoint, self.experiment.training.updates)
-        return checkpoint
-
-    def _first_step(self, checkpoint: Checkpoint | None) -> int:
-        """Return from which step on this attempt has measurements; a branch measures its start."""
-        if checkpoint is None:
-            return 0
-        return checkpoint.step + 1 if self._is_own(checkpoint) else checkpoint.step
-
-    def _is_own(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether this run wrote a checkpoint, and not the one that it is a branch of."""
-        return checkpoint.run_id == self._run_id
-
     def _say_where_it_goes_on(self, checkpoint: Checkpoint | None, rows: int) -> None:
         if checkpoint is not None:
-            then, now = checkpoint.counters["computer"], describe_computer(self.device)
-            doubt = why_not_bit_by_bit(then, now)
-            message = f"training goes on from update {checkpoint.step:,}"
-            message += f", but not bit by bit as it would have: {doubt}" if doubt else ""
-            self.recording.event("resumed", message, checkpoint.step)
+            self._say_resumed(checkpoint)
         elif rows > 0:
             message = f"no whole checkpoint is there; goes on from row {rows:,} of the frames"
             self.recording.event("resumed", message)
-
-    def _advance(self, done: int) -> None:
-        """Say how far a phase is in which there is nothing to keep when somebody asks to stop."""
-        self.recording.advance(done)
-        self.stop.check()
 
     # ------------------------------------------------------------------------------- updates
 
@@ -197,7 +148,7 @@ class EmbedderTraining:
             embedder,
             make_optimiser(embedder, training),
             LossCurve(self.recording, training.updates, self.device),
-            Results(self.recording),
+            EmbedderResults(self.recording),
             arithmetic,
             self._run_id,
         )
@@ -205,7 +156,7 @@ class EmbedderTraining:
     def _choose_arithmetic(self, embedder: BaseEmbedder, batch: SequenceBatch) -> Arithmetic:
         training = self.experiment.training
         precision = choose_precision(training.precision, self.device)
-        if needs_trial(training):
+        if needs_trial(training, training.updates):
             self.recording.phase("compiling", 1, "trial")
         with self.stop.at_once():
             chosen = choose_compilation(embedder, training, precision, batch)
@@ -216,6 +167,7 @@ class EmbedderTraining:
 
     def _train(
         self,
+        embedder: BaseEmbedder,
         learner: Learner,
         batches: Batches,
         evaluation: Evaluation,
@@ -226,19 +178,19 @@ class EmbedderTraining:
         checkpoints = Checkpointing(learner, self.experiment, self.run.checkpoints, self.recording)
         done = checkpoint.step if checkpoint else 0
         if checkpoint is None:
-            learner.results.begin(evaluation.measure(learner.embedder))
+            learner.results.begin(evaluation.measure(embedder))
         else:
-            self._restore(learner, checkpoint, evaluation, checkpoints)
+            self._restore(embedder, learner, checkpoint, evaluation, checkpoints)
         evaluate_at = evenly_spaced(training.updates, training.evaluations)
         preview_at = growing(training.updates, keep.previews)
         pace = Pace(done)
         self.recording.phase("training", training.updates, "updates", done)
-        for step in self._updates(learner, batches, done):
+        for step in self._updates(embedder, learner, batches, done):
             is_best = False
             if step in evaluate_at:
                 self.recording.scalars(step, {"train/updates_per_s": pace.lap(step)})
-                is_best = learner.results.add(step, evaluation.measure(learner.embedder))
-                learner.embedder.keep(self.recording, step)
+                is_best = learner.results.add(step, evaluation.measure(embedder))
+                embedder.keep(self.recording, step)
                 pace.restart(step)
             if step in preview_at:
                 gallery.record(self.recording, step)
@@ -252,6 +204,7 @@ class EmbedderTraining:
 
     def _restore(
         self,
+        embedder: BaseEmbedder,
         learner: Learner,
         checkpoint: Checkpoint,
         evaluation: Evaluation,
@@ -261,13 +214,15 @@ class EmbedderTraining:
         learner.restore(checkpoint)
         is_branch = not self._is_own(checkpoint)
         if is_branch:
-            measured = evaluation.measure(learner.embedder)
+            measured = evaluation.measure(embedder)
             learner.results.begin_branch(checkpoint.step, measured)
         checkpoints.keep_restored(checkpoint.step, is_best=is_branch)
 
-    def _updates(self, learner: Learner, batches: Batches, done: int) -> Iterator[int]:
+    def _updates(
+        self, embedder: BaseEmbedder, learner: Learner, batches: Batches, done: int
+    ) -> Iterator[int]:
         """Do one update after the other, and yield the number of each."""
-        update, total = self._make_update(learner), self.experiment.training.updates
+        update, total = self._make_update(embedder, learner), self.total
         for step, batch in zip(range(done + 1, total + 1), batches.after(done), strict=False):
             # The first may compile for a minute, and before it there is nothing new to keep.
             with self.stop.at_once(when=step == done + 1):
@@ -276,31 +231,13 @@ class EmbedderTraining:
             learner.curve.add(step, loss)
             yield step
 
-    def _make_update(self, learner: Learner) -> Update:
+    def _make_update(self, embedder: BaseEmbedder, learner: Learner) -> Update:
         return make_update(
-            learner.embedder,
+            embedder,
             learner.optimiser,
             learner.arithmetic.precision,
             compiled=learner.arithmetic.compiled,
         )
-
-    def _end_kept(self, learner: Learner) -> None:
-        """Obey a request to stop once the last checkpoint is on disk.
-
-        Raises:
-            StopRequested: Always, unless something else is worth saying more.
-        """
-        self._wait_until_kept(learner)
-        raise StopRequested
-
-    def _wait_until_kept(self, learner: Learner) -> None:
-        """Wait for the last checkpoint, which is kept only where all in it are numbers.
-
-        Raises:
-            TrainingError: If loss or weights are not.
-        """
-        self.recording.flush()
-        learner.curve.watch.check()
 
     # ------------------------------------------------------------------------------ the film
 

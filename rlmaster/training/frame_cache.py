@@ -17,11 +17,12 @@ from rlmaster.frame_sources import ReplayFrames
 from rlmaster.replay.chunk_files import MANIFEST, ChunkFolder
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import digest
+from rlmaster.training.trained_policy import policy_checksum, policy_config
 
 COLLECTED_BY = "collected_by.json"
 """In an entry: the id of the run that it comes from."""
-OWN_SOURCES = "rlmaster."
-"""How the modules of sources begin whose code a user's script does not change."""
+OURS = "rlmaster."
+"""How the modules of parts begin whose code a user's script does not change."""
 
 
 class FrameCache:
@@ -36,13 +37,12 @@ class FrameCache:
     def of(cls, run: RunFolder, experiment: Experiment) -> Self | None:
         """Return where a run's frames are shared; None where they are no other's.
 
-        That is so for frames of an earlier run, and of a source of the user's own, whose code may
-        change under its name.
+        That is so for frames of an earlier run, and of a source or an agent of the user's own,
+        whose code may change under its name.
         """
-        source = experiment.frames
-        if isinstance(source, ReplayFrames) or not type(source).__module__.startswith(OWN_SOURCES):
+        if isinstance(experiment.frames, ReplayFrames) or not _is_ours(experiment, run):
             return None
-        name = digest({**collected_from(experiment), "ale_py": version("ale-py")})
+        name = digest({**collected_from(experiment, run), "ale_py": version("ale-py")})
         return cls(run.path.parent.parent / ".frames" / name, run.id)
 
     def take(self, folder: Path) -> str:
@@ -113,11 +113,21 @@ class FrameCache:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def collected_from(experiment: Experiment) -> dict[str, Any]:
-    """Return all of an experiment that decides which frames are collected, as JSON data."""
+def collected_from(experiment: Experiment, run: RunFolder) -> dict[str, Any]:
+    """Return all that decides which frames a run collects, as JSON data."""
     data = experiment.to_data()
     data["frames"].pop("held_out_share")  # which is chosen among frames that are there
-    return {name: data[name] for name in ("environment", "frames", "seed")}
+    collected = {name: data[name] for name in ("environment", "frames", "seed")}
+    if checksum := policy_checksum(run):  # for a name may stand for other weights one day
+        collected["policy_sha256"] = checksum
+    return collected
+
+
+def _is_ours(experiment: Experiment, run: RunFolder) -> bool:
+    """Tell whether no code of the user's own decides which frames a run collects."""
+    played_by = policy_config(run)
+    parts = (experiment.to_data()["frames"], played_by.get("agent"), played_by.get("embedder"))
+    return all(str(part["type"]).startswith(OURS) for part in parts if part)
 
 
 def _whole_files(folder: Path) -> list[str]:

@@ -58,6 +58,7 @@ class FrameCollection:
         """
         self.source = experiment.frames
         self._experiment = experiment
+        self._run = run
         self._folder = run.replay
         self._coverage_file = run.coverage_file
         self._collector: Collector[Any] = resolve(self.source.builds)(
@@ -125,7 +126,7 @@ class FrameCollection:
         self._recording.event("damaged", message)
 
     def _require_same_source(self, collected: dict[str, Any]) -> None:
-        wanted = flattened(collected_from(self._experiment))
+        wanted = flattened(collected_from(self._experiment, self._run))
         if not self._collector.collects:  # whatever another run collected them from
             names = ("environment.game", "environment.protocol", "environment.num_environments")
             wanted = {name: wanted[name] for name in names}
@@ -228,7 +229,8 @@ class FrameCollection:
         self._collector.clear()
         store = self._make_store()
         store.save(self._folder)  # first, since it removes the chunks of another source
-        source = {"collected": collected_from(self._experiment), "ale_py": version("ale-py")}
+        collected = collected_from(self._experiment, self._run)
+        source = {"collected": collected, "ale_py": version("ale-py")}
         write_json(self._folder / SOURCE, source, durable=True)
         return store
 

@@ -19,27 +19,38 @@ LOSS_POINTS = 10_000
 class LossCurve:
     """Takes the loss of every update and its parts; a point is the mean of those since the last."""
 
-    def __init__(self, recording: Recording, total_updates: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        total_updates: int,
+        device: torch.device,
+        *,
+        last_step: int | None = None,
+        unit: str = "update",
+    ) -> None:
         """Start the curves.
 
         Args:
             recording: Who keeps their points.
-            total_updates: Updates of the whole run; at the last one there is a point.
+            total_updates: Updates of the whole run.
             device: Where the losses are.
+            last_step: From which step on each update has a point; by default that of the last one,
+                where steps are updates.
+            unit: What steps count.
         """
         self._recording = recording
-        self._total_updates = total_updates
+        self._last_step = total_updates if last_step is None else last_step
         self._device = device
         self._updates_per_point = math.ceil(total_updates / LOSS_POINTS)
         self._begin_point()
-        self.watch = DivergenceWatch(recording, self._updates_per_point)
+        self.watch = DivergenceWatch(recording, self._updates_per_point, unit)
         """Sees every point of the total, in the background."""
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
         """Take the losses of an update, without waiting for their values but for the last one's.
 
         Args:
-            step: The update's number.
+            step: The update's number, or the agent steps at which it is done.
             losses: The total, named `LOSS`, and whatever parts it has this time: scalars.
 
         Raises:
@@ -48,9 +59,10 @@ class LossCurve:
         for name, loss in losses.items():
             self._sums[name] = self._sums[name] + loss if name in self._sums else loss.float()
             self._summed[name] += 1
-        if self._summed[LOSS] >= self._updates_per_point or step == self._total_updates:
+        is_last = step >= self._last_step
+        if self._summed[LOSS] >= self._updates_per_point or is_last:
             self._make_point(step)
-        if step == self._total_updates:
+        if is_last:
             self._recording.flush()  # for the watch has seen the last loss only then
         self.watch.check()
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from rlmaster.embedder_choices import ConvolutionalEmbedder, DrawingEmbedder, Embedder
+from rlmaster.embedder_choices import ConvolutionalEmbedder, Embedder
+from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.errors import TrainingError
 from rlmaster.replay.frame_storage import (
     GIB,
@@ -13,10 +14,15 @@ from rlmaster.replay.frame_storage import (
     choose_storage,
     free_room,
 )
+from rlmaster.specification import resolve
 
 FRAME_BYTES = 84 * 84
-WEIGHT_BYTES = 4 * 4
-"""A weight, its gradient, and the two moments that Adam keeps of it, float32 each."""
+FROZEN_WEIGHT_BYTES = 4
+"""A weight, float32."""
+TRAINED_WEIGHT_BYTES = 4 * FROZEN_WEIGHT_BYTES
+"""A weight, its gradient, and the two moments that Adam keeps of it."""
+MOST_ACTIONS = 18
+"""Actions of the game that offers most."""
 
 
 def require_room_for_frames(
@@ -37,7 +43,7 @@ def require_room_for_frames(
 
 
 def require_room_for_latent(embedder: Embedder, device: torch.device) -> None:
-    """Refuse a latent whose linear layers do not fit into memory.
+    """Refuse an embedder whose weights do not fit into memory.
 
     Args:
         embedder: The specification; of one's own classes nothing is known.
@@ -46,14 +52,25 @@ def require_room_for_latent(embedder: Embedder, device: torch.device) -> None:
     Raises:
         TrainingError: With what is needed and what is available.
     """
-    if not isinstance(embedder, ConvolutionalEmbedder) or embedder.projection == "none":
+    if not isinstance(embedder, ConvolutionalEmbedder):
         return
-    layers = 2 if isinstance(embedder, DrawingEmbedder) else 1
-    weights = layers * embedder.latent_dim * embedder.feature_map_size
-    needed, available = weights * WEIGHT_BYTES, available_bytes(device)
+    needed, available = _weight_bytes(embedder), available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
             f"a latent of {embedder.latent_dim:,} numbers needs {needed / GIB:.1f} GiB of memory "
             f"to be trained, and {available / GIB:.1f} GiB are available on {device}; ask for a "
-            "smaller one (embedder.latent_dim)"
+            "smaller one or fewer channels (embedder.latent_dim, embedder.channels)"
         )
+
+
+def _weight_bytes(embedder: ConvolutionalEmbedder) -> int:
+    """Return what weights, gradients and moments of the networks take; 0 where nobody can say."""
+    try:
+        with torch.device("meta"):  # where tensors have a size and no content
+            module: BaseEmbedder = resolve(embedder.builds)(embedder, num_actions=MOST_ACTIONS)
+    except (RuntimeError, ValueError):  # one's own class may ask for content, or not be there
+        return 0
+    return sum(
+        weight.numel() * (TRAINED_WEIGHT_BYTES if weight.requires_grad else FROZEN_WEIGHT_BYTES)
+        for weight in module.parameters()
+    )

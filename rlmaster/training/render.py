@@ -1,8 +1,9 @@
-"""`python -m rlmaster.training.render RUN_FOLDER`: play stored episodes through a run's networks.
+"""`python -m rlmaster.training.render RUN_FOLDER`: film what a run's networks make of the game.
 
-Nothing is trained and nothing of the run is changed; a film and a strip of pictures are added. What
-is said on stdout is one JSON object a line, for `rlmaster render`, which starts this as a child:
-`progress` and `note` on the way, `answer` last.
+Nothing is trained and nothing of the run is changed; a film and a strip of pictures are added, or
+two films where the networks are an agent's, which plays for them. What is said on stdout is one
+JSON object a line, for `rlmaster render`, which starts this as a child: `progress` and `note` on
+the way, `answer` last.
 """
 
 import argparse
@@ -16,16 +17,19 @@ from typing import Any
 
 from torch import Tensor
 
+from rlmaster.agents.base import BaseAgent
 from rlmaster.durable_files import write_atomically
 from rlmaster.embedders.base import BaseEmbedder, build_embedder, load_networks
 from rlmaster.errors import RlmasterError, RunFolderError, TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
+from rlmaster.training.agent_render import film_agent, no_stored_episodes
 from rlmaster.training.checkpoint import find_checkpoint, list_checkpoints, read_networks
 from rlmaster.training.filmstrip import draw_filmstrip
 from rlmaster.training.gallery import drawn_pairs, moving_moments
 from rlmaster.training.stored_replay import OnProgress, StoredReplay
+from rlmaster.training.trained_policy import load_agent
 from rlmaster.training.update import best_device
 from rlmaster.training.video import write_video
 
@@ -54,11 +58,30 @@ def load_embedder(
     try:
         load_networks(embedder, weights)
     except TrainingError as error:
-        raise RunFolderError(
-            f"{checkpoint} does not fit the networks that the run's config.json describes; one of "
-            "the two was changed or copied from another run"
-        ) from error
+        raise _misfit(checkpoint) from error
     return embedder.to(best_device()).eval(), checkpoint
+
+
+def load_player(
+    run: RunFolder, experiment: Experiment, which: str, on_note: Callable[[str], None]
+) -> tuple[BaseAgent, Path]:
+    """Return an agent on the best device and in evaluation mode, and the checkpoint it is of.
+
+    Arguments and errors are those of `load_embedder`.
+    """
+    checkpoint, weights = _read_weights(run, which, on_note)
+    try:
+        agent = load_agent(experiment, weights)
+    except TrainingError as error:
+        raise _misfit(checkpoint) from error
+    return agent.to(best_device()), checkpoint
+
+
+def _misfit(checkpoint: Path) -> RunFolderError:
+    return RunFolderError(
+        f"{checkpoint} does not fit the networks that the run's config.json describes; one of "
+        "the two was changed or copied from another run"
+    )
 
 
 def _read_weights(
@@ -126,23 +149,31 @@ def render(
     on_progress: OnProgress,
     on_note: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Make the film and the strip of an episode.
+    """Make the film and the strip of an episode, or the films of an agent's evaluation.
 
     Args:
         run: Whose networks and replay.
-        number: Which episode, counted from 1; None for `StoredReplay.choose` to say.
+        number: Which episode, counted from 1; None for `StoredReplay.choose` to say. An agent has
+            none to choose from.
         which: Which checkpoint: `newest`, `best` or a folder's name.
         out: Where to write.
         on_progress: Told how far it is.
         on_note: Told in a sentence what is rendered, and what is passed over.
 
     Returns:
-        What was made, as JSON data; `video` is None, and `note` says why, where there is none.
+        What was made, as JSON data: `strip` and `video`, or `best` and `median`. The video is None,
+        and `note` says why, where there is none.
 
     Raises:
         RlmasterError: If anything that is needed is missing or damaged, or nothing can be written.
     """
     experiment = Experiment.from_data(run.config())
+    if experiment.agent is not None:
+        if number is not None:
+            raise no_stored_episodes(run)
+        agent, checkpoint = load_player(run, experiment, which, on_note)
+        films = film_agent(agent, experiment, out, checkpoint.name, on_progress, on_note)
+        return {"run_id": run.id, **films, "note": ""}
     embedder, checkpoint = load_embedder(run, experiment, which, on_note)
     replay = StoredReplay(run, experiment, on_progress)
     chosen = replay.choose(number)
@@ -178,8 +209,12 @@ def list_episodes(run: RunFolder, on_progress: OnProgress) -> dict[str, Any]:
 
     Raises:
         RunFolderError: If there is no replay, or a chunk is missing or damaged.
+        UsageError: If the run trained an agent.
     """
-    replay = StoredReplay(run, Experiment.from_data(run.config()), on_progress)
+    experiment = Experiment.from_data(run.config())
+    if experiment.agent is not None:
+        raise no_stored_episodes(run)
+    replay = StoredReplay(run, experiment, on_progress)
     return {"run_id": run.id, "episodes": [episode.to_data() for episode in replay.episodes]}
 
 

@@ -1,4 +1,29 @@
-"""At which updates something is due: a set of steps, the same before and after a resume."""
+"""At which steps something is due: the same ones before and after a resume."""
+
+from bisect import bisect_right
+from collections.abc import Collection
+
+
+class Schedule:
+    """Steps at which something is due, where several may be done at once."""
+
+    def __init__(self, due: Collection[int], stride: int = 1) -> None:
+        """Remember the steps.
+
+        Args:
+            due: When something is due.
+            stride: Most steps that are done at once.
+        """
+        self._due = sorted(due)
+        self._stride = stride
+
+    def __contains__(self, step: object) -> bool:
+        """Tell whether a step may be the first at or after one that is due."""
+        return isinstance(step, int) and self.is_passed(step - self._stride, step)
+
+    def is_passed(self, before: int, after: int) -> bool:
+        """Tell whether something became due after one step and by another."""
+        return bisect_right(self._due, before) < bisect_right(self._due, after)
 
 
 def evenly_spaced(total: int, count: int) -> frozenset[int]:

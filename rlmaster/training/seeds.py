@@ -1,6 +1,6 @@
 """The seeds of a run's random choices, all from the one seed of its experiment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -17,8 +17,10 @@ class Seeds:
     """Of which episodes are held out."""
     updates: int
     """Of what torch draws from the first update on, such as for dropout."""
+    evaluation: int
+    """Of the games that an agent is measured on."""
 
 
 def seeds_from(seed: int) -> Seeds:
     """Return the seeds that follow from an experiment's own."""
-    return Seeds(*np.random.SeedSequence(seed).generate_state(4).tolist())
+    return Seeds(*np.random.SeedSequence(seed).generate_state(len(fields(Seeds))).tolist())

@@ -1,6 +1,6 @@
-"""Videos: original beside reconstruction over whole episodes, as H.264 in MP4."""
+"""Videos: what is played, and beside it what is drawn of it, as H.264 in MP4."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,12 @@ SCALE = 4
 GAP = 8
 
 
-def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
-    """Write original and reconstruction side by side.
+def write_video(path: Path, moments: Iterable[Sequence[Frames]]) -> None:
+    """Write one or more frames side by side for each moment, such as original and reconstruction.
 
     Args:
         path: The MP4; it appears when it is whole.
-        pairs: An original and a reconstruction for each moment, both `(H, W)`.
+        moments: The frames of each moment, `(H, W)` each, always as many.
 
     Raises:
         TrainingError: If PyAV is not installed here, or it cannot encode or write.
@@ -33,7 +33,7 @@ def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
         try:
-            _encode(partial, pairs)
+            _encode(partial, moments)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -41,15 +41,15 @@ def write_video(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
         raise TrainingError(f"no video: {error}") from error
 
 
-def _encode(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
+def _encode(path: Path, moments: Iterable[Sequence[Frames]]) -> None:
     import av
 
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_S)
         stream.pix_fmt = "yuv420p"  # what every player takes
         stream.options = {"crf": "18", "preset": "veryfast"}
-        for number, (original, drawn) in enumerate(pairs):
-            image = side_by_side(original, drawn)
+        for number, frames in enumerate(moments):
+            image = side_by_side(frames)
             if number == 0:
                 stream.height, stream.width = image.shape
             frame = av.VideoFrame.from_ndarray(image, format="gray")
@@ -57,8 +57,8 @@ def _encode(path: Path, pairs: Iterable[tuple[Frames, Frames]]) -> None:
         container.mux(stream.encode(None))
 
 
-def side_by_side(original: Frames, drawn: Frames) -> Frames:
-    """Return two frames `(H, W)` in one picture at SCALE, with a gap; sides are even numbers."""
-    large = [frame.repeat(SCALE, axis=0).repeat(SCALE, axis=1) for frame in (original, drawn)]
+def side_by_side(frames: Sequence[Frames]) -> Frames:
+    """Return frames `(H, W)` in one picture at SCALE, with gaps; its sides are even numbers."""
+    large = [frame.repeat(SCALE, axis=0).repeat(SCALE, axis=1) for frame in frames]
     gap = np.full((large[0].shape[0], GAP), 128, np.uint8)
-    return np.concatenate([large[0], gap, large[1]], axis=1)
+    return np.concatenate([part for frame in large for part in (gap, frame)][1:], axis=1)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from made_runs import CONFIG, complete, make_run, set_state
+from made_runs import CONFIG, PLAYING, complete, complete_playing, make_run, set_state
 
 from rlmaster.durable_files import read_json, write_json
-from rlmaster.run_folder import RunFolder
+from rlmaster.run_folder import RunFolder, list_runs
 from rlmaster.run_status import State
 
 
@@ -73,3 +73,21 @@ def test_why_runs_are_not_compared_is_said(command, runs):
 
     assert "not measured in the same way, and so not compared: environment.game" in done.err
     assert "Held-out error (game=breakout), lower is better" in done.out
+
+
+def test_of_agents_the_one_with_the_highest_return_is_best(command, project):
+    for losses, value in (("none", -20.3), ("both", 18.3)):
+        encoder = {**PLAYING["encoder"], "losses": losses}
+        run = make_run(project / "runs", config={**PLAYING, "encoder": encoder})
+        digests = {"digests": {"experiment": losses}}
+        write_json(run.run_file, {**(read_json(run.run_file) or {}), **digests})
+        complete_playing(run, value)
+    pair = [run.short_id for run in list_runs(project / "runs")]
+
+    done = command("compare", *pair)
+
+    assert (done.code, done.err) == (0, "")
+    title, _, first, second = done.out.partition("\n\n")[2].splitlines()
+    assert title == "Evaluation return, higher is better"
+    assert first.startswith("▲ pong losses=both")
+    assert "1: -20.3" in second

@@ -20,7 +20,9 @@ def test_every_field_is_told_with_what_it_accepts(command):
 
     fields = fields_of(form)
     assert (form["name"], form["problems"], form["number_of_runs"]) == ("tiny-pong", [], 1)
-    assert list(fields)[:3] == ["name", "frame_storage", "on_lost"]
+    assert list(fields)[:3] == ["name", "agent", "frame_storage"]
+    assert fields["agent"]["allowed"].startswith("one of RandomAgent, ValueAgent, DQN")
+    assert not any(name.startswith(("encoder.", "agent_training.")) for name in fields)
     assert fields["training.updates"] == {
         "name": "training.updates",
         "kind": "integer",

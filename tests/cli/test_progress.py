@@ -3,7 +3,7 @@ import re
 import pytest
 from made_runs import make_run
 
-from rlmaster.cli.progress import shown
+from rlmaster.cli.progress import shown, values
 from rlmaster.events import event
 from rlmaster.follower import Update
 from rlmaster.run_folder import Progress
@@ -57,3 +57,18 @@ def test_a_run_that_does_not_move_says_why(
         show(update)
 
     assert line in capsys.readouterr().err
+
+
+def test_the_returns_of_training_and_evaluation_are_told_apart():
+    known = {"train/return": -19.25, "evaluation/return": 3.0, "train/loss": 0.0125, "other": 1.0}
+
+    assert values(Progress(values=known)) == "loss 0.0125  return -19.2  evaluated 3"
+
+
+def test_of_what_nobody_knows_the_end_only_what_is_done_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    playing = Progress("evaluating", 1234, 0, "steps", rate_per_s=240.0, eta_s=0.0)
+    with shown(make_run(tmp_path / "runs"), quiet=False) as show:
+        show(Update(Status(State.RUNNING), playing, []))
+
+    assert capsys.readouterr().err == "evaluating 1,234 steps\n"

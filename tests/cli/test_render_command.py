@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trained_agents import make_player_run, tiny_player
 from waiting import wait_until
 
 from rlmaster.run_folder import RunFolder
@@ -113,3 +114,17 @@ def test_an_interrupt_ends_it_all_and_leaves_nothing(run, rlmaster):
     assert complaint.splitlines()[-1] == "interrupted before the film was made"
     assert not rlmaster.processes("rlmaster.training.render")
     assert sorted(run.videos.iterdir()) == before
+
+
+def test_of_an_agent_the_films_of_its_evaluation_are_named(rlmaster):
+    training = {"evaluation_episodes": 1, "evaluation_exploration": 0.0}
+    make_player_run(rlmaster.project / "runs", tiny_player(agent_training=training))
+
+    done = rlmaster("render", "last", "--checkpoint", "best")
+
+    assert done.returncode == 0, done.stderr
+    best, median = map(Path, done.stdout.splitlines())
+    assert (best.name, median.name) == ("best-best-000000500.mp4", "median-best-000000500.mp4")
+    assert best.is_file()
+    assert median.is_file()
+    assert "mean return of 1 episode -" in done.stderr

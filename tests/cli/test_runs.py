@@ -10,7 +10,7 @@ import sys
 import termios
 
 import pytest
-from made_runs import complete, make_run, set_state
+from made_runs import PLAYING, complete, complete_playing, make_run, set_state
 
 from rlmaster.cli import indexing
 from rlmaster.durable_files import write_json
@@ -53,6 +53,8 @@ def test_a_run_is_listed(command, runs, finished_run):
         "attempt": 1,
         "game": "pong",
         "embedder": "Autoencoder",
+        "agent": "",
+        "style": "",
         "phase": "rendering",
         "progress": None,
         "metric": result["metric"],
@@ -137,6 +139,21 @@ def test_the_table_fits_its_terminal(command, runs, monkeypatch, columns):
     assert re.match(r"\w{6}  completed +a-long-n\S+ +0.000410 ▲ ", line)
     assert ("▲ best" in line) == (columns >= 100)
     assert "日本" in line
+
+
+def test_the_agent_is_shown_where_any_run_has_one(command, runs):
+    complete(make_run(runs), 0.1)
+    assert "agent" not in command("runs").out.splitlines()[0]
+
+    run = complete_playing(make_run(runs, config=PLAYING), 18.3)
+
+    titles, playing, _ = command("runs").out.splitlines()
+    assert titles.split()[:5] == ["run", "state", "experiment", "result", "agent"]
+    assert playing.split()[3:6] == ["18.3", "DoubleDQN,", "frozen"]
+    assert shown(command("runs", "agent:doubledqn", "style:frozen")) == [run.short_id]
+    assert shown(command("runs", "--sort", "agent"))[0] == run.short_id
+    (row,) = json.loads(command("runs", "agent:doubledqn", "--json").out)["runs"]
+    assert (row["agent"], row["style"], row["higher_is_better"]) == ("DoubleDQN", "frozen", True)
 
 
 def test_the_host_is_shown_where_there_are_several(command, runs):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from made_runs import complete, make_run, set_state
+from made_runs import PLAYING, complete, complete_playing, make_run, set_state
 
 from rlmaster.durable_files import append_line, write_json
 from rlmaster.events import append_event, event
@@ -89,6 +89,22 @@ def test_a_page_shows_what_is_known(command, rich_run):
     assert page["files"] == ["report source: report/report.tex", "log: log.txt"]
     assert page["next"][0] == f"rlmaster resume {rich_run.short_id}"
     assert page["folder"] == [str(rich_run.path)]
+
+
+def test_a_run_that_plays_is_shown_with_its_agent_in_agent_steps(command, runs):
+    run = complete_playing(make_run(runs, config=PLAYING), 18.3)
+    page = sections(command("show").out)
+    assert page["agent"] == ["DoubleDQN, frozen"]
+    assert page["result"][0].startswith("Mean return of 10 episodes rose from -20.3 to 18.3.")
+    assert "progress" not in page
+
+    run.write_progress(Progress("training", 250, 1000, "steps", eta_s=60.0))
+    set_state(run, State.RUNNING, host="elsewhere")
+    page = sections(command("show").out)
+    assert page["progress"] == ["training: 250 of 1,000 steps (25%), about 1:00 left"]
+    complete(run, 0.5)
+    run.config_file.write_text("{}")
+    assert "agent" not in sections(command("show").out)
 
 
 def test_what_has_just_happened_is_not_now_ago(command, runs):

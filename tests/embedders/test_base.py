@@ -79,3 +79,14 @@ def test_other_networks_are_refused_in_a_sentence(harm: str) -> None:
         other.head = nn.Linear(2, 2)
     with pytest.raises(TrainingError, match="other networks than AutoencoderEmbedder builds"):
         load_networks(built(), other.state_dict())
+
+
+def test_only_an_embedder_is_given_buffers_that_it_has_not_made_yet() -> None:
+    agent = nn.ModuleDict({"embedder": built(), "head": nn.Linear(2, 2)})
+    looked = {**agent.state_dict(), "embedder.decoder.seen": torch.ones(3)}
+
+    load_networks(agent, looked)
+
+    assert torch.equal(agent["embedder"].decoder.seen, torch.ones(3))
+    with pytest.raises(TrainingError, match="other networks"):
+        load_networks(agent, {**looked, "head.noise": torch.ones(2)})

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toy_sequences import GREY, NUM_ACTIONS, frames_with_a_dot, sequences_with_a_dot
+from toy_sequences import BRIGHT, GREY, NUM_ACTIONS, frames_with_a_dot, sequences_with_a_dot
 
 from rlmaster import embedder_choices
 from rlmaster.embedder_choices import DrawingEmbedder
 from rlmaster.embedders.base import load_networks, undisturbed
-from rlmaster.embedders.drawing import BaseDrawingEmbedder
+from rlmaster.embedders.drawing import INPUT_GAIN, BaseDrawingEmbedder
 from rlmaster.experiment import EmbedderTraining
 from rlmaster.replay.batches import SequenceBatch
 from rlmaster.specification import resolve
@@ -103,7 +103,10 @@ def test_same_seed_same_weights_and_the_checkpoint_loads(name: str, options: dic
 
 
 @pytest.mark.parametrize("stacked_frames", [1, 3])
-@pytest.mark.parametrize(("encoder", "size"), [("nature", 392), ("data_efficient", 72)])
+@pytest.mark.parametrize(
+    ("encoder", "size"),
+    [("nature", 392), ("data_efficient", 72), ("sac_ae", 9800), ("residual", 968)],
+)
 @pytest.mark.parametrize("name", EMBEDDERS)
 def test_stacks_and_latents_have_the_size_that_is_asked_for(
     name: str, encoder: str, size: int, stacked_frames: int
@@ -128,6 +131,17 @@ def test_only_the_newest_frames_are_embedded(name: str) -> None:
     newer[:, 2] = 0
     assert torch.equal(embedder.embed(stack), embedder.embed(older))
     assert not torch.equal(embedder.embed(stack), embedder.embed(newer))
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_networks_see_grey_levels_in_the_unit_interval_less_the_background(name: str) -> None:
+    embedder, seen = built(name), []
+    embedder.encoder.convolutions.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    batch = batch_for(embedder)
+    embedder.embed(batch.frames)
+    embedder.loss(batch)
+    levels = [0, INPUT_GAIN * (BRIGHT - GREY) / 255]
+    assert [frames.unique().tolist() for frames in seen] == [pytest.approx(levels)] * 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import quick_training
+from kept_checkpoints import make_trained_run
 from launches import GIVEN, LAUNCH, WORKSPACE, launched, make_ready, runs_there, there
 from project_command import Rlmaster, make_project, rlmaster_in
 from waiting import wait_until
@@ -319,3 +320,30 @@ def test_a_host_that_is_another_computer_now_is_given_nothing(rlmaster, office, 
         pytest.raises(HostError, match="office is another computer than the one that run"),
     ):
         hand_over(session, run, lambda _text: None)
+
+
+def test_the_weights_that_an_agent_begins_with_go_to_the_host(rlmaster, office):
+    trained = make_trained_run(rlmaster.project / "runs")
+    (rlmaster.project / "experiments" / "playing.py").write_text(
+        "from rlmaster.agent_choices import DQN\n"
+        "from rlmaster.experiment import Atari, EncoderTraining, Experiment\n"
+        'weights = EncoderTraining(weights="none of that name")\n'
+        'atari = Atari(game="Pong")\n'
+        'experiment = Experiment(name="playing", environment=atari, agent=DQN(), encoder=weights)\n'
+    )
+    launch = ("launch", "playing", "--rationale", "why", "--host", "office", *GIVEN)
+
+    refused = rlmaster(*launch)
+    done = rlmaster(*launch, "--set", f"encoder.weights={trained.short_id}")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no run is called 'none of that name'" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert f"it is that of run {trained.short_id}: Autoencoder(latent_dim=64)" in done.stderr
+    run = RunFolder(Path(json.loads(done.stdout)["run_folder"]))
+    guest, (kept,) = there(office, run), trained.checkpoint_folders()
+    sent = {path.name: path.read_bytes() for path in guest.encoder_weights.iterdir()}
+    assert sent.keys() == {"manifest.json", "networks.safetensors"}
+    assert all(content == (kept / name).read_bytes() for name, content in sent.items())
+    assert guest.config()["encoder"]["weights"] == trained.id
+    assert guest.encoder_from()["run"] == trained.id

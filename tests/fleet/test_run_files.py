@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from rlmaster.fleet.contained_files import append_at, open_file, overwrite, replace_file
-from rlmaster.fleet.run_files import Choice, best_name, order_of, rule_of, shown_name
+from rlmaster.fleet.run_files import (
+    Choice,
+    best_name,
+    order_of,
+    rule_of,
+    shown_name,
+    strange_files,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,14 @@ def test_stars_stay_within_a_folder_and_two_stars_do_not():
     assert Choice(("b/*",)).pick(paths, "") == ["b/a.txt"]
     assert Choice(("b/**",)).pick(paths, "") == ["b/a.txt", "b/c/a.txt"]
     assert Choice(("[ab].txt",)).pick(paths, "") == []
+
+
+@pytest.mark.parametrize("counted", ["update", "step"])
+def test_the_newest_checkpoints_are_wanted_whatever_their_names_count(counted):
+    names = [f"{counted}-{step:09}" for step in (9, 20, 100)] + ["best-000000020", "other-7"]
+    paths = [f"checkpoints/{name}/manifest.json" for name in names]
+    assert Choice((), newest=2).pick(paths, "") == [paths[2], paths[1]][::-1]
+    assert Choice((), best=True).pick(paths, "best-000000020") == [paths[3]]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +116,9 @@ def test_a_replacement_that_fails_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(IsADirectoryError):
         replace_file(tmp_path, "progress.json", b"{}")
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_what_a_run_took_along_is_no_strange_file():
+    taken = [f"{folder}/networks.safetensors" for folder in ("encoder", "policy")]
+    known = ["run.json", *taken, "replay/chunk-000000.npz"]
+    assert strange_files([*known, "notes.txt"]) == ["notes.txt"]

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from rlmaster.agent_choices import DoubleDQN
 from rlmaster.durable_files import write_json
 from rlmaster.experiment import Atari, Autoencoder, Experiment
 from rlmaster.run_folder import Progress, RunFolder
@@ -24,11 +25,12 @@ RESULT = {"metric": "held_out/error", "value": 4.18e-5, "before": 0.0123, "unit"
 def make_run(tmp_path):
     """Make the folder of a completed run, in a path that is awkward for programs."""
 
-    def make(rationale="Does the ball survive?\n\nI expect so.", **provenance):
+    def make(rationale="Does the ball survive?\n\nI expect so.", *, agent=None, **provenance):
         experiment = Experiment(
             name="pong-autoencoder",
             environment=Atari(game="Pong"),
             embedder=Autoencoder(latent_dim=64),
+            agent=agent,
         )
         run = RunFolder.create(
             tmp_path / "with spaces ü",
@@ -47,6 +49,26 @@ def make_run(tmp_path):
         return run
 
     return make
+
+
+@pytest.fixture
+def playing_run(make_run):
+    """A completed run of an agent, with the curves that one has."""
+    encoder = {"run": "20260101-000000-abcdef", "updates": 50_000, "frames": 100_000}
+    run = make_run(agent=DoubleDQN(), encoder_from=encoder)
+    result = {
+        "metric": "evaluation/return",
+        "name": "mean return of 10 episodes",
+        "axis": "steps",
+        "value": 18.3,
+        "before": -20.3,
+        "higher_is_better": True,
+        "evaluation/human_normalised": 1.09,
+    }
+    run.write_progress(Progress("rendering", 1000, 1000, "steps", result=result))
+    write_scalars(run.tensorboard, {"train/loss": 40, "train/return": 40})
+    write_scalars(run.tensorboard, {"evaluation/return": 5, "train/steps_per_s": 40})
+    return run
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import pytest
-from made_runs import CONFIG, complete, make_run, set_state
+from made_runs import CONFIG, PLAYING, complete, complete_playing, make_run, set_state
 
 from rlmaster.reports.comparison import Comparison, compare
 from rlmaster.run_folder import Progress
@@ -131,3 +131,24 @@ def test_what_was_measured_in_another_way_stands_apart(row):
         "game=pong",
     ]
     assert len(found.contests[1].groups[0].outcomes) == 2, "one that runs goes with its like"
+
+
+def test_agents_are_compared_among_each_other_the_highest_return_first(row, tmp_path):
+    styles = {"frozen": 3.0, "end-to-end": 12.5}
+    rows = [row(0.1)]
+    for number, (style, value) in enumerate(styles.items()):
+        weights = "20260101-000000-abcdef" if style == "frozen" else "scratch"
+        encoder = {"weights": weights, "losses": "none" if style == "frozen" else "td"}
+        config = {**PLAYING, "encoder": encoder}
+        run = make_run(tmp_path, run_id=f"20260103-00000{number}-abcdef", config=config)
+        complete_playing(run, value)
+        rows.append(read_row(run, run.status())._replace(digest=style))
+
+    found = compare(rows)
+
+    embedders, agents = found.contests
+    assert (embedders.higher_is_better, agents.higher_is_better) == (False, True)
+    assert [group.mean.mean for group in agents.groups if group.mean] == [12.5, 3.0]
+    assert [group.is_best for group in agents.groups] == [True, False]
+    assert "losses=td" in agents.groups[0].settings
+    assert "metric" in found.unlike

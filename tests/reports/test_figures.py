@@ -1,8 +1,10 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
+from rlmaster.reports import figures
 from rlmaster.reports.figures import COLOURS, Line, draw_standard_plots, plot_series
 from rlmaster.reports.scalars import Series
 
@@ -42,6 +44,48 @@ def test_the_standard_plots_have_one_size_and_their_lines(tmp_path):
         assert has_colour(path, COLOURS[0])
     assert has_colour(drawn["held_out_error"], COLOURS[1])
     assert not has_colour(drawn["training_loss"], COLOURS[1])
+
+
+RISING = series((100 * step, 20.0 * step - 20) for step in range(20))
+NOISY = series((step, 50.0 + (-1) ** step * 40) for step in range(2000))
+
+
+def test_returns_are_one_linear_plot_with_the_measured_ends_written_out(tmp_path, drawn_texts):
+    scalars = {"train/return": NOISY, "evaluation/return": RISING}
+
+    drawn = draw_standard_plots(scalars, tmp_path, axis="steps")
+
+    assert list(drawn) == ["return"]
+    assert has_colour(drawn["return"], COLOURS[0])
+    assert has_colour(drawn["return"], COLOURS[1])
+    texts, scale, label, legend = drawn_texts()
+    assert texts == ["before training", "360"]  # and not the last episode's 10
+    assert (scale, label, legend) == ("linear", "Agent steps", "lower right")
+
+
+def test_returns_above_zero_are_linear_too(tmp_path, drawn_texts):
+    draw_standard_plots({"evaluation/return": series([(0, 1.0), (9, 400.0)])}, tmp_path)
+
+    assert drawn_texts()[1] == "linear"
+
+
+@pytest.fixture
+def drawn_texts(monkeypatch):
+    """Tell of the newest plot its annotations, its value axis, its step axis, its legend."""
+    seen: list[Axes] = []
+    finish = figures._finish
+    monkeypatch.setattr(
+        figures, "_finish", lambda axes, lines: (seen.append(axes), finish(axes, lines))
+    )
+
+    def tell() -> tuple[list[str], str, str, str]:
+        axes = seen[-1]
+        legend = axes.get_legend()
+        places = {4: "lower right", 1: "upper right"}
+        place = places[legend._loc] if legend else ""
+        return [text.get_text() for text in axes.texts], axes.get_yscale(), axes.get_xlabel(), place
+
+    return tell
 
 
 def test_a_missing_or_empty_tag_gives_no_plot(tmp_path):

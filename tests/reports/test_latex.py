@@ -10,7 +10,7 @@ from rlmaster.errors import ReportError
 from rlmaster.reports import tex_engine, tex_text
 from rlmaster.reports.latex import make_report
 from rlmaster.run_folder import RunFolder
-from tests.reports.conftest import needs_tex
+from tests.reports.conftest import needs_tex, write_scalars
 
 HOSTILE = r"""
 It's "quoted", 'single', `ls` and $(rm -rf /); \write18{rm} \input{/etc/passwd} % & # _ ^
@@ -62,6 +62,41 @@ def test_without_tex_there_is_a_tex_file_and_a_remedy(full_run, tmp_path, monkey
     ):
         assert part in tex
     assert tex.index(r"\textbullet\ embedder.latent\_dim") < tex.index("embedder.loss")
+
+
+def test_a_run_that_plays_is_reported_by_its_return(playing_run, full_run):
+    tex = make_report(playing_run, pdf=False).tex.read_text()
+
+    assert {path.name for path in playing_run.plots.iterdir()} == {
+        "return.png",
+        "training_loss.png",
+        "playing_speed.png",
+    }
+    for part in (
+        "DoubleDQN on the latents of Autoencoder, end-to-end",
+        "Mean return of 10 episodes rose from -20.3 to 18.3. Human-normalised score 109\\%",
+        "(a) return of whole episodes in the game's own points",
+        "(b) training loss",
+        "(c) speed of playing",
+        "Encoder from & 20260101-000000-abcdef, which played 100,000 agent steps",
+        r"agent.updates\_per\_step",
+        r"agent\_training.steps",
+        "encoder.losses",
+    ):
+        assert part in tex
+    without = make_report(full_run, pdf=False).tex.read_text()
+    for part in ("on the latents of", "Encoder from", r"agent\_training", "encoder.losses"):
+        assert part not in without
+
+
+def test_each_plot_has_its_words_in_the_caption(full_run):
+    tags = ("canonical/error", "canonical/ball_found")
+    write_scalars(full_run.tensorboard, dict.fromkeys(tags, 5))
+
+    tex = make_report(full_run, pdf=False).tex.read_text()
+
+    assert "(a) training loss" in tex
+    assert "(e) speed of training" in tex
 
 
 @pytest.mark.parametrize("broken", [None, "missing", "garbage", "wrong types"])

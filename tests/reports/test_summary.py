@@ -22,6 +22,28 @@ from rlmaster.run_folder import Progress
             "Evaluation return rose from -20.7 to 19.3 (points).",
         ),
         (
+            {
+                "metric": "evaluation/return",
+                "name": "mean return of 10 episodes",
+                "value": 240.0,
+                "before": 1.5,
+                "best": 301.0,
+                "higher_is_better": True,
+                "evaluation/human_normalised": 8.28,
+            },
+            "Mean return of 10 episodes rose from 1.50 to 240; its best was 301. Human-normalised "
+            "score 828% (random play is 0%, a human 100%).",
+        ),
+        (
+            {
+                "metric": "return",
+                "value": -21.0,
+                "before": -20.3,
+                "evaluation/human_normalised": "much",
+            },
+            "Return fell from -20.3 to -21.",
+        ),
+        (
             {"metric": "score", "value": 2.0, "before": 1.0, "best": 2.0},
             "Score rose from 1 to 2, a factor of 2.0.",
         ),

@@ -1,5 +1,5 @@
 import pytest
-from made_runs import make_run
+from made_runs import PLAYING, make_run
 
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_index import RunIndex
@@ -43,7 +43,9 @@ MADE = {
 def made(tmp_path) -> dict[str, RunFolder]:
     found: dict[str, RunFolder] = {}
     for word, (name, status, progress) in MADE.items():
-        run = make_run(tmp_path / "runs", name)
+        encoder = {**PLAYING["encoder"], "losses": "both" if word == "higher" else "none"}
+        plays = {**PLAYING, "encoder": encoder} if word in ("return", "higher") else {}
+        run = make_run(tmp_path / "runs", name, config=plays)
         run.write_status(status)
         run.write_progress(progress)
         found[word] = run
@@ -67,6 +69,7 @@ ORDERS = {
     RunOrder.CHANGED: ["new", "old", "higher", "return", "best"],
     RunOrder.ETA: ["new", "higher", "return", "best", "old"],
     RunOrder.HOST: ["best", "higher", "old", "new", "return"],
+    RunOrder.AGENT: ["return", "higher", "new", "best", "old"],
 }
 
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import complete, make_run, set_state
+from made_runs import PLAYING, complete, make_run, set_state
 
 from rlmaster.durable_files import write_json
 from rlmaster.errors import UsageError
@@ -37,7 +37,8 @@ def index(tmp_path_factory):
     )
     wide.write_conclusion("Wider is better.")
     set_state(wide, State.FAILED, host="lab")
-    live = make_run(runs, "live", rationale="sees more", config={"embedder": {"latent_dim": None}})
+    playing = {**PLAYING, "embedder": {"latent_dim": None}}
+    live = make_run(runs, "live", rationale="sees more", config=playing)
     set_state(live, State.RUNNING, attempt=2, host="Laptop")
     for number, run in enumerate((old, wide, live)):
         facts = run.run() | {"created": f"2026-01-0{number + 1}T00:00:00.000+00:00"}
@@ -80,6 +81,10 @@ def index(tmp_path_factory):
         ("result:>=0.01", "wide old"),
         ("attempt:2", "live"),
         ("embedder:wide", "wide"),
+        ("agent:DoubleDQN", "live"),
+        ("agent:dqn", ""),
+        ("style:frozen,joint", "live"),
+        ("agent_training.steps:>=1000", "live"),
         ("embedder.latent_dim:64", "old"),
         ("embedder.latent_dim:64.0", "old"),
         ("embedder.latent_dim:64,256", "wide old"),

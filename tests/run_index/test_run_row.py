@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import complete, make_run, set_state
+from made_runs import PLAYING, complete, complete_playing, make_run, set_state
 
 from rlmaster.placement import Placement, machine
 from rlmaster.run_folder import Progress, RunFolder
@@ -34,6 +34,7 @@ def test_a_row_holds_what_is_known_of_a_run(tmp_path):
         "2026-02-03T04:05:06.000+00:00",
     )
     assert (row.game, row.embedder) == ("pong", "Autoencoder")
+    assert (row.agent, row.style, row.who_plays) == ("", "", "")
     assert (row.phase, row.step, row.total, row.share) == ("training", 100, 100, 1.0)
     assert row.trained_share == 1.0
     assert row._replace(phase="rendering").trained_share is None
@@ -101,6 +102,57 @@ def test_runs_share_a_yardstick_where_they_may_be_compared(tmp_path):
     assert usual != row_of(metric).yardstick
 
 
+def test_of_a_run_that_plays_the_row_says_who_and_how(tmp_path):
+    row = row_of(complete_playing(make_run(tmp_path, config=PLAYING), 18.3))
+
+    assert (row.embedder, row.agent, row.style) == ("Autoencoder", "DoubleDQN", "frozen")
+    assert row.who_plays == "DoubleDQN, frozen"
+    assert (row.axis, row.total, row.higher_is_better) == ("steps", 1000, True)
+    assert (row.metric, row.value, row.before) == ("evaluation/return", 18.3, -20.3)
+    assert row.config["agent_training.steps"] == 1000
+
+
+def test_fields_about_an_agent_are_none_of_a_run_that_has_none(tmp_path):
+    old = row_of(complete(make_run(tmp_path), 0.25))
+    groups = {**PLAYING, "agent": None, "encoder": {"weights": "scratch", "losses": "td"}}
+    new = row_of(complete(make_run(tmp_path, config=groups), 0.25))
+
+    assert (new.config, new.yardstick, new.agent) == (old.config, old.yardstick, "")
+
+
+def test_the_yardstick_of_an_embedder_is_the_one_that_is_in_indexes_already(tmp_path):
+    row = row_of(complete(make_run(tmp_path), 0.25))
+
+    assert json.loads(row.yardstick) == {
+        "environment.game": "pong",
+        "environment.protocol": "machado2018",
+        "frames.steps": 1000,
+        "frames.type": "rlmaster.experiment:RandomFrames",
+        "metric": "held_out/error",
+        "training.batch_size": 32,
+        "training.updates": 100,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_comparable"),
+    [
+        ({"encoder": {"weights": "scratch", "losses": "td"}}, True),
+        ({"agent": {"type": "rlmaster.agent_choices:Rainbow"}}, True),
+        ({"training": {"updates": 7, "batch_size": 7}, "frames": {"steps": 7}}, True),
+        ({"agent_training": {**PLAYING["agent_training"], "steps": 2000}}, False),
+        ({"agent_training": {**PLAYING["agent_training"], "evaluation_episodes": 3}}, False),
+        ({"environment": {"game": "breakout", "protocol": "machado2018"}}, False),
+        ({"agent": None}, False),
+    ],
+)
+def test_runs_that_play_are_compared_by_the_game_and_their_steps(tmp_path, changes, is_comparable):
+    usual = row_of(complete_playing(make_run(tmp_path, config=PLAYING), 18.3))
+    other = row_of(complete_playing(make_run(tmp_path, config={**PLAYING, **changes}), 18.3))
+
+    assert (other.yardstick == usual.yardstick) == is_comparable
+
+
 def test_what_canonical_frames_measure_may_have_learned_from_any_frames(tmp_path):
     configs = [
         {"frames": {"type": "RandomFrames", "steps": 5}},
@@ -150,7 +202,7 @@ names = st.sampled_from(
         *("created", "parents", "digests", "differs_from_default"),  # run.json
         *("state", "since", "attempt", "answered"),  # status.json
         *("step", "total", "eta_s", "phase", "result"),  # progress.json
-        *("tags", "environment", "embedder", "frames"),  # config.json
+        *("tags", "environment", "embedder", "frames", "agent", "encoder"),  # config.json
     ]
 )
 documents = st.dictionaries(names, json_values).map(json.dumps) | st.text() | json_values.map(str)

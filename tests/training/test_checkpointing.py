@@ -5,6 +5,7 @@ import math
 import threading
 import time
 import weakref
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -23,9 +24,9 @@ from rlmaster.training.checkpoint import (
     list_checkpoints,
 )
 from rlmaster.training.checkpointing import Checkpointing
+from rlmaster.training.embedder_results import EmbedderResults
 from rlmaster.training.learner import Learner
 from rlmaster.training.recording import Recording
-from rlmaster.training.results import Results
 
 
 class Clock:
@@ -47,7 +48,7 @@ class SlowlyCopied:
         self._optimiser = torch.optim.Adam(self._network.parameters())
         self.is_a_number = True
         self.captured: list[int] = []
-        self.results = Results(cast("Recording", None))
+        self.results = EmbedderResults(cast("Recording", None))
 
     def capture(self, step: int) -> Checkpoint:
         self._clock.now_s += 3
@@ -86,6 +87,8 @@ def kept_steps(folder: Path) -> list[int]:
 def test_milestones_are_due_and_otherwise_the_clock_decides(tmp_path: Path, clock: Clock) -> None:
     checkpoints, recording = checkpointing(tmp_path, SlowlyCopied(clock), every_s=500)
     assert [step for step in range(1, 101) if checkpoints.is_due(step)] == [50, 100]
+    several_at_once = pairwise(range(0, 106, 7))
+    assert [now for before, now in several_at_once if checkpoints.is_due(now, before)] == [56, 105]
     clock.now_s += 500
     assert checkpoints.is_due(7)
     checkpoints.keep(7)

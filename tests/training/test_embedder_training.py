@@ -306,7 +306,7 @@ def test_a_trial_is_a_phase_of_its_own_and_its_failure_is_noted(
     training._choose_arithmetic(embedder, BATCH)
     training.recording.flush()
     assert training.run.progress().phase == ""
-    monkeypatch.setattr(embedder_training, "needs_trial", lambda _: True)
+    monkeypatch.setattr(embedder_training, "needs_trial", lambda *_: True)
     failed = Compilation(wanted=False, failure="InvalidCxxCompiler: none of g++")
     monkeypatch.setattr(embedder_training, "choose_compilation", lambda *_: failed)
     training._choose_arithmetic(embedder, BATCH)

@@ -14,11 +14,11 @@ from rlmaster.experiment import Autoencoder, EmbedderTraining
 from rlmaster.replay.batches import SequenceBatch
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import read_checkpoint, write_checkpoint
+from rlmaster.training.embedder_results import EmbedderResults
 from rlmaster.training.evaluation import FrameErrors, Measurement
 from rlmaster.training.learner import Arithmetic, Learner, require_fit
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.recording import Recording
-from rlmaster.training.results import Results
 from rlmaster.training.update import LOSS, make_optimiser, make_update, to_channels_last
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def make_learner(
         embedder,
         make_optimiser(embedder, EmbedderTraining(learning_rate=learning_rate)),
         LossCurve(recording, 1_000_000, CPU),
-        Results(recording),
+        EmbedderResults(recording),
         Arithmetic(torch.float32, compiled=False),
         run_id="20260102T030405-abcdef",
     )
@@ -56,7 +56,7 @@ def measured(error: float) -> Measurement:
 
 
 def learn(learner: Learner, updates: range) -> None:
-    update = make_update(learner.embedder, learner.optimiser, torch.float32, compiled=False)
+    update = make_update(learner.networks, learner.optimiser, torch.float32, compiled=False)
     for step in updates:
         pixels = np.random.default_rng(step).integers(256, size=(4, 1, 84, 84), dtype=np.uint8)
         noise = torch.randint(2, (4, 1, 84, 84), dtype=torch.uint8)
@@ -134,11 +134,11 @@ def test_the_total_must_be_a_number_and_a_part_that_is_not_in_it_need_not(
 
 def test_weights_that_are_no_numbers_are_not_kept_and_end_the_run(recording: Recording) -> None:
     learner = make_learner(recording)
-    learner.embedder.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    learner.networks.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
     whole = learner.capture(1)
     assert whole is not None
     assert learner.complete(whole)
-    next(learner.embedder.parameters()).data.view(-1)[3] = torch.nan
+    next(learner.networks.parameters()).data.view(-1)[3] = torch.nan
     lost = learner.capture(2)
     assert lost is not None
     assert not learner.complete(lost)
@@ -153,10 +153,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(recording: Reco
     require_fit(captured, 7)
     with pytest.raises(TrainingError, match="beyond the 6 updates"):
         require_fit(captured, 6)
+    require_fit(captured, 6, at_once=2)
+    with pytest.raises(TrainingError, match=r"beyond the 5 updates"):
+        require_fit(captured, 5, at_once=2)
+    with pytest.raises(TrainingError, match=r"another kind of run.*launch a new run"):
+        require_fit(captured, 7, "step")
     with pytest.raises(TrainingError, match="could not be resumed"):
         require_fit(replace(captured, counters={"updates": 7}), 7)
     other = Autoencoder(latent_dim=9, channels=(4, 4, 4))
-    learner.embedder = AutoencoderEmbedder(other, num_actions=6)
+    learner.networks = AutoencoderEmbedder(other, num_actions=6)
     with pytest.raises(TrainingError, match=r"other networks.*embedder\.latent_dim"):
         learner.restore(captured)
 

@@ -65,6 +65,20 @@ def test_a_last_loss_that_is_no_number_ends_the_run_before_it_counts(
         curve.add(12, {LOSS: torch.tensor(float("nan"))})
 
 
+def test_a_curve_of_agent_steps_has_points_at_the_last_of_them_and_not_before(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_curve, "LOSS_POINTS", 2)
+    curve = LossCurve(recording, 8, CPU, last_step=30, unit="step")
+    for step in (4, 8, 12, 16, 20, 24, 31, 31):
+        curve.add(step, {LOSS: torch.tensor(float(step))})
+    with pytest.raises(TrainingError, match=r"at step 31; a smaller agent\.learning_rate"):
+        curve.add(31, {LOSS: torch.tensor(float("nan"))})
+    recording.close()
+    points = read_scalars(tmp_path / "tensorboard")["train/loss"]
+    assert points.values[:3].tolist() == [10, 25, 31]
+
+
 def test_a_resume_within_a_point_loses_no_bit_of_it(
     recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,34 +2,15 @@
 
 import json
 import math
-from typing import Any, cast
 
 import pytest
+from heard_results import HeardResults
 
 from rlmaster.training.ball_error import BallError
+from rlmaster.training.embedder_results import EmbedderResults
 from rlmaster.training.evaluation import FrameErrors, Measurement
-from rlmaster.training.recording import Recording
-from rlmaster.training.results import Results
 
 ERRORS = [0.5, 0.6, 0.4, *[0.45] * 23, 0.3, *[0.35] * 12]
-
-
-class HeardResults:
-    """Stands for the recording, and remembers what it is given."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, int]] = []
-        self.last: dict[str, Any] = {}
-        self.curve: dict[int, float] = {}
-
-    def event(self, kind: str, _message: str, step: int = 0, **_values: float) -> None:
-        self.events.append((kind, step))
-
-    def result(self, values: dict[str, Any]) -> None:
-        self.last = dict(values)
-
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        self.curve[step] = values["canonical/error"]
 
 
 def measurement(error: float) -> Measurement:
@@ -38,12 +19,16 @@ def measurement(error: float) -> Measurement:
     return Measurement(FrameErrors(error, 2 * error, ball), FrameErrors(3 * error, 5 * error))
 
 
-def results() -> tuple[Results, HeardResults]:
+def results() -> tuple[EmbedderResults, HeardResults]:
     heard = HeardResults()
-    return Results(cast("Recording", heard)), heard
+    return EmbedderResults(heard.as_recording), heard
 
 
-def measured(errors: list[float], done: Results, first_step: int = 1) -> list[bool]:
+def error_curve(heard: HeardResults) -> dict[int, float]:
+    return {step: values["canonical/error"] for step, values in heard.curves.items()}
+
+
+def measured(errors: list[float], done: EmbedderResults, first_step: int = 1) -> list[bool]:
     return [
         done.add(step, measurement(error)) for step, error in enumerate(errors, start=first_step)
     ]
@@ -58,14 +43,14 @@ def test_the_result_is_the_mean_of_the_last_three() -> None:
     assert heard.last["held_out/error"] == pytest.approx(1.5)
     assert heard.last["canonical/ball_found"] == pytest.approx(0.5)
     assert (heard.last["step"], heard.last["before"], heard.last["best"]) == (4, 0.9, 0.3)
-    assert heard.curve == {0: 0.9, 1: 0.5, 2: 0.6, 3: 0.3, 4: 0.6}
+    assert error_curve(heard) == {0: 0.9, 1: 0.5, 2: 0.6, 3: 0.3, 4: 0.6}
 
 
 def test_ten_evaluations_without_a_best_are_a_plateau_once_until_the_next_best() -> None:
     done, heard = results()
     done.begin(measurement(0.9))
     measured(ERRORS, done)
-    assert heard.events == [
+    assert heard.kinds == [
         ("new_best", 1),
         ("new_best", 3),
         ("plateau", 13),
@@ -98,7 +83,7 @@ def test_a_branch_has_a_best_and_a_result_of_its_own() -> None:
     branch, heard = results()
     branch.restore(json.loads(json.dumps(parent.state())))
     branch.begin_branch(3, measurement(0.4))
-    assert heard.curve == {3: 0.4}
+    assert error_curve(heard) == {3: 0.4}
     assert (heard.last["best"], branch.best_step) == (0.4, 3)
     assert measured([0.5, 0.3], branch, first_step=4) == [False, True]
     assert heard.last["value"] == pytest.approx(0.4)

@@ -119,9 +119,9 @@ def test_long_runs_take_the_faster_of_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
-    monkeypatch.setattr(
-        updates, "_seconds_per_update", lambda *_, compiled: fused_s if compiled else 1.0
-    )
+    made: list[bool] = []
+    monkeypatch.setattr(updates, "make_update", lambda *_, compiled: made.append(compiled))
+    monkeypatch.setattr(updates, "_seconds_per_update", lambda _: fused_s if made[-1] else 1.0)
     training = EmbedderTraining(updates=number_of_updates, compile=choice)
     batch = SequenceBatch.of_frames(frames())
     chosen = choose_compilation(embedder(), training, torch.float32, batch)
@@ -163,16 +163,16 @@ def test_where_the_compiler_would_stumble_at_a_space_nothing_is_tried(
     assert "/home/my project/torch, and stumbles at the space" in chosen.failure
 
 
-def test_a_trial_leaves_the_networks_as_they_are() -> None:
+def test_a_trial_leaves_networks_and_draws_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates.torch, "compile", lambda loss: loss)
+    monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     network, same = embedder(), embedder()
-    updates._seconds_per_update(
-        network,
-        EmbedderTraining(),
-        torch.float32,
-        SequenceBatch.of_frames(frames()),
-        compiled=False,
-    )
+    draws = torch.get_rng_state()
+    training = EmbedderTraining(updates=10**6)
+    batch = SequenceBatch.of_frames(frames())
+    assert choose_compilation(network, training, torch.float32, batch).failure == ""
     assert all(map(torch.equal, network.parameters(), same.parameters()))
+    assert torch.equal(torch.get_rng_state(), draws)
 
 
 class PartedEmbedder(AutoencoderEmbedder):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from driving import NOW, drive, screen_text, wait_for_text, wait_until
-from made_runs import complete, make_run, set_state
+from made_runs import PLAYING, complete, complete_playing, make_run, set_state
 from rich.cells import cell_len
 from textual import on
 from textual.widgets import Input
@@ -94,6 +94,24 @@ def test_runs_are_listed_newest_first_and_change_before_ones_eyes(empty_project,
         await wait_for_text(pilot, "25 %")
 
     drive_runs(empty_project, scenario)
+
+
+def test_who_plays_is_a_column_to_sort_and_filter_by(empty_project, runs):
+    embedder = complete(make_run(runs), 0.1)
+    playing = complete_playing(make_run(runs, config=PLAYING), 18.3)
+    later = complete(make_run(runs), 0.2)
+    made = [embedder, playing, later]
+
+    async def scenario(pilot):
+        await wait_for_text(pilot, "DoubleDQN, frozen")
+        assert ids_on_screen(pilot, made) == [run.short_id for run in reversed(made)]
+        title = next(line for line in screen_text(pilot.app).splitlines() if " agent " in line)
+        await pilot.click(RunList, offset=(title.index("agent"), 0))
+        await wait_until(pilot, lambda: ids_on_screen(pilot, made)[0] == playing.short_id)
+        await pilot.press("slash", *"agent:doubledqn", "enter")
+        await wait_until(pilot, lambda: ids_on_screen(pilot, made) == [playing.short_id])
+
+    drive_runs(empty_project, scenario, size=(170, 30))
 
 
 def test_the_cursor_stays_on_its_run_when_others_come_and_go(empty_project, runs):
@@ -431,4 +449,11 @@ def test_each_row_fits_whatever_the_width():
 def test_what_matters_most_is_there_at_80_columns():
     wanted = ["mark", "state", "experiment", "done", "result", "standing", "age", "run", "why"]
     assert list(Layout.for_width(80).widths) == wanted
-    assert list(Layout.for_width(180).widths) == list(COLUMNS)
+    assert list(Layout.for_width(190).widths) == list(COLUMNS)
+
+
+def test_where_nobody_plays_no_room_is_kept_for_agents():
+    widths = Layout.for_width(190, has_agents=False).widths
+
+    assert list(widths) == [name for name in COLUMNS if name != "agent"]
+    assert Layout.for_width(106).widths["agent"] == 17

@@ -37,9 +37,9 @@ class Making:
             await self._stage.show(str(runs[0].film))
 
     async def make_film(self, runs: Sequence[RunAtHand]) -> None:
-        """Film an episode as a run's networks draw it, and open that."""
+        """Film an episode as a run's networks draw it, or an agent that plays, and open that."""
         arguments = ["render", str(runs[0].path), "--json"]
-        await self._make("film", arguments, ("video", "strip"), runs[0])
+        await self._make("film", arguments, ("video", "best", "strip"), runs[0])
 
     async def _make(
         self, what: str, arguments: Sequence[str], files: Sequence[str], run: RunAtHand

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from rlmaster.run_folder import RunFolder
 from tui.panes.pane import Pane
-from tui.reading.curves import Curve, Line
+from tui.reading.curves import FIRST_SCALARS, Curve, Line
 from tui.reading.run_reader import RunNews, RunReader
 from tui.screens.run_choice import RunChoiceScreen
 from tui.screens.scalar_choice import ScalarChoiceScreen
@@ -19,9 +19,6 @@ from tui.words.plain_text import one_line
 
 if TYPE_CHECKING:
     from tui.widgets.curve_plot import CurvePlot
-
-FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
-"""What is shown first, if the run has it."""
 
 
 class CurvesPane(Pane, can_focus=True):

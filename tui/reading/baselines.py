@@ -5,6 +5,7 @@ from typing import Any
 
 from rlmaster.durable_files import JsonObject, read_json
 from rlmaster.errors import RlmasterError
+from rlmaster.experiment_data import meaningful
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_index.query import RunQuery
@@ -34,7 +35,7 @@ def fields_of(folder: RunFolder) -> JsonObject | None:
     from rlmaster.specification import flattened
 
     config = read_json(folder.config_file)
-    return None if config is None else flattened(config)
+    return None if config is None else flattened(meaningful(config))
 
 
 def differences(fields: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _defaults(config: JsonObject) -> JsonObject | None:
     if not all(name.startswith(OWN_MODULE) for name in types):
         return None
     try:
-        return flattened(Experiment.from_data(config).defaults())
+        return flattened(meaningful(Experiment.from_data(config).defaults()))
     except (RlmasterError, ValueError, TypeError):
         return None
 

@@ -13,6 +13,11 @@ CURVE_BINS = 300
 """Each is drawn with its least and its greatest value; a terminal shows no more."""
 GREATEST = 1e300
 """Values beyond it are drawn there: the width of an axis must be a finite number."""
+FIRST_SCALARS = (
+    *("evaluation/return", "canonical/error", "held_out/error"),
+    *("train/return", "train/loss"),
+)
+"""Of the scalars that a run has, the first of these is shown until a person chooses others."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

@@ -71,6 +71,8 @@ class RunLine:
     host: str
     game: str
     embedder: str
+    agent: str
+    """Who plays, and how its encoder is trained; empty where nobody does."""
     why: str
     """First line of the rationale."""
     unreachable: str
@@ -241,6 +243,7 @@ def line_of(row: RunRow, unreachable: str = "") -> RunLine:
         host=one_line(row.host),
         game=one_line(row.game),
         embedder=one_line(row.embedder),
+        agent=one_line(row.who_plays),
         why=one_line(row.rationale),
         unreachable=one_line(unreachable),
     )

@@ -20,7 +20,7 @@ from rlmaster.reports.comparison import Comparison
 from rlmaster.run_folder import RunFolder
 from tui.messages import ChooseAction, OpenRun
 from tui.reading.compare_reader import CompareReader, ComparisonRead, CurvesRead
-from tui.reading.curves import Curve, Line
+from tui.reading.curves import FIRST_SCALARS, Curve, Line
 from tui.screens.acting import ACTIONS_KEY
 from tui.screens.polling import PollingScreen
 from tui.screens.scalar_choice import ScalarChoiceScreen
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PANES = {"curves": "Curves", "results": "Results", "differences": "What differs"}
 ROOM_FOR_ALL_PANES = (110, 32)
-FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
 
 
 class CompareScreen(PollingScreen):

@@ -23,7 +23,8 @@ ORDER_WORDS: Mapping[RunOrder, str] = {
     RunOrder.ETA: "by time that is left",
     RunOrder.EXPERIMENT: "by experiment",
     RunOrder.GAME: "by game",
-    RunOrder.EMBEDDER: "by agent",
+    RunOrder.AGENT: "by agent",
+    RunOrder.EMBEDDER: "by embedder",
     RunOrder.HOST: "by host",
 }
 

@@ -55,7 +55,8 @@ COLUMNS: Mapping[str, Column] = {
     "run": Column("run", is_quiet=True),
     "host": Column("host", RunOrder.HOST),
     "game": Column("game", RunOrder.GAME),
-    "embedder": Column("agent", RunOrder.EMBEDDER),
+    "agent": Column("agent", RunOrder.AGENT),
+    "embedder": Column("embedder", RunOrder.EMBEDDER),
     "why": Column("why", is_quiet=True),
 }
 """From left to right."""
@@ -67,6 +68,7 @@ THEN = (
     ("standing", 1),
     ("why", 16),
     ("run", 6),
+    ("agent", 17),
     ("why", 28),
     ("host", 10),
     ("eta", 7),
@@ -90,13 +92,14 @@ class Layout:
     widths: Mapping[str, int]
 
     @classmethod
-    def for_width(cls, width: int) -> Self:
-        """Share out a width.
+    def for_width(cls, width: int, *, has_agents: bool = True) -> Self:
+        """Share out a width; without agents, nothing is kept free for them.
 
         State, experiment, what is done, result and age are always there. As the list grows there
         come, in this order: the state's word, the sign of a best or worst result, the first line of
-        the rationale, the run's six characters (all these at 80 columns), host, the time that is
-        left, game and agent. What is left over goes to the experiment's name and the rationale.
+        the rationale, the run's six characters (all these at 80 columns), the agent, host, the time
+        that is left, game and embedder. What is left over goes to the experiment's name and the
+        rationale.
         """
         widths = dict(ALWAYS)
         if width >= LEAST_WIDTH_FOR_WORDS:
@@ -104,6 +107,8 @@ class Layout:
         if width >= WIDE:
             widths["done"] = BAR + 1 + ALWAYS["done"]
         for name, least in THEN:
+            if name == "agent" and not has_agents:
+                continue
             more = least - widths[name] if name in widths else least + GAP
             if _taken(widths) + more > width:
                 break

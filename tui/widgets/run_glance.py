@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from rlmaster.events import Event
 from rlmaster.run_folder import RunFolder
-from tui.reading.curves import Curve
+from tui.reading.curves import FIRST_SCALARS, Curve
 from tui.reading.run_details import RunDetails
 from tui.reading.run_pages import RunLine
 from tui.reading.run_reader import RunNews, RunReader
@@ -40,8 +40,6 @@ ROOM_FOR_PICTURE = 30
 LONGEST_RATIONALE = 600
 """Characters; the whole of it is on the run's own screen."""
 SHOWN_EVENTS = 5
-FIRST_SCALARS = ("canonical/error", "held_out/error", "train/loss")
-"""What the curve shows of a run whose result is of none of its scalars."""
 
 
 class RunGlance(Vertical):

@@ -80,6 +80,7 @@ class RunList(ScrollView, can_focus=True):
         self._page: RunPage | None = None
         self._now: datetime | None = None
         self._run = ""
+        self._has_agents = False
 
     # -------------------------------------------------------------------------------- what is shown
 
@@ -128,6 +129,7 @@ class RunList(ScrollView, can_focus=True):
         """Show what has been read; nothing is drawn again if no character would change."""
         before = self._seen()
         self._page, self._now = page, now
+        self._has_agents = any(line.agent for line in page.lines)
         self.marked -= page.gone
         self.virtual_size = Size(self.size.width, page.fitting + HEADER_LINES)
         self._follow_run(page)
@@ -223,7 +225,8 @@ class RunList(ScrollView, can_focus=True):
         """Move the cursor to a row, choose the run that it is already on, or sort by a title."""
         row = self.scroll_offset.y + event.y - HEADER_LINES
         if event.y < HEADER_LINES:
-            self._sort_by(COLUMNS[Layout.for_width(self.size.width).column_at(event.x)].order)
+            layout = Layout.for_width(self.size.width, has_agents=self._has_agents)
+            self._sort_by(COLUMNS[layout.column_at(event.x)].order)
         elif row == self.cursor:
             self.action_choose()
         elif row < self._count:
@@ -242,7 +245,7 @@ class RunList(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw the titles, which stay, or the row that is scrolled there."""
         width = self.size.width
-        layout = Layout.for_width(width)
+        layout = Layout.for_width(width, has_agents=self._has_agents)
         row = self.scroll_offset.y + y - HEADER_LINES
         base = self.rich_style
         if y < HEADER_LINES:

@@ -49,6 +49,7 @@ def _origins(details: RunDetails) -> Facts:
     """Return where the run comes from, and what comes from it."""
     attempts = [_attempt(attempt) for attempt in details.attempts]
     return {
+        "agent": Content(one_line(details.row.who_plays)),
         "differs": Content(_differences(details.row)),
         "builds on": _relatives(details.parents),
         "led to": _relatives(details.children),

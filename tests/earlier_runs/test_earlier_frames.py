@@ -11,7 +11,7 @@ from project_command import Rlmaster
 from waiting import wait_until
 
 from rlmaster.durable_files import write_json
-from rlmaster.earlier_frames import find_frames_run, resolve_frames
+from rlmaster.earlier_runs.frames import find_frames_run, resolve_frames
 from rlmaster.errors import ProjectError, UsageError
 from rlmaster.experiment import Atari, Experiment
 from rlmaster.experiment_script import ScriptDescription, describe_experiment
@@ -54,14 +54,14 @@ def test_the_full_id_and_the_number_of_environments_are_filled_in(
     assert "environment.num_environments" in resolved.differs_from_default
     again = Experiment.from_data(resolved.experiment)
     assert resolved.digest == again.digest() != asked.digest
-    assert find_frames_run(resolved, tmp_path) is not None
+    assert find_frames_run(resolved.experiment, tmp_path) is not None
     assert resolve_frames(resolved, tmp_path) == resolved
 
 
 def test_an_experiment_that_collects_its_own_frames_stays_as_it_is(tmp_path: Path) -> None:
     own = described(RandomFrames())
     assert resolve_frames(own, tmp_path) is own
-    assert find_frames_run(own, tmp_path) is None
+    assert find_frames_run(own.experiment, tmp_path) is None
 
 
 def test_an_unknown_run_is_refused(earlier: RunFolder, tmp_path: Path) -> None:

@@ -6,29 +6,29 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlmaster.durable_files import JsonObject, read_json
+from rlmaster.earlier_runs.parts import part
 from rlmaster.errors import UsageError
-from rlmaster.experiment import NOT_SCIENTIFIC, Atari
+from rlmaster.experiment import Atari, scientific_digest
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.frame_sources import ReplayFrames
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import find_run
-from rlmaster.specification import digest
 
 REPLAY_FRAMES = f"{ReplayFrames.__module__}:{ReplayFrames.__qualname__}"
 NUM_ENVIRONMENTS = "environment.num_environments"
 
 
-def find_frames_run(description: ScriptDescription, runs: Path) -> RunFolder | None:
+def find_frames_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
     """Return the run whose frames an experiment learns from; None where it collects its own.
 
     Args:
-        description: The experiment.
+        experiment: The experiment, as JSON data.
         runs: Where the project keeps its runs.
 
     Raises:
         ProjectError: If no run is called that, or several are.
     """
-    frames = _part(description.experiment, "frames")
+    frames = part(experiment, "frames")
     return find_run(str(frames["run"]), runs) if frames.get("type") == REPLAY_FRAMES else None
 
 
@@ -45,24 +45,24 @@ def resolve_frames(description: ScriptDescription, runs: Path) -> ScriptDescript
         ProjectError: If no run is called that, or several are.
         UsageError: If its frames are not whole, not here, or not of the experiment's game.
     """
-    run = find_frames_run(description, runs)
+    run = find_frames_run(description.experiment, runs)
     if run is None:
         return description
     manifest = _whole_manifest(run)
-    environment = _part(description.experiment, "environment")
+    environment = part(description.experiment, "environment")
     _require_same_game(run, environment)
     number = int(manifest["num_environments"])
     experiment = {
         **description.experiment,
         "environment": {**environment, "num_environments": number},
-        "frames": {**_part(description.experiment, "frames"), "run": run.id},
+        "frames": {**part(description.experiment, "frames"), "run": run.id},
     }
     chosen = [name for name in description.differs_from_default if name != NUM_ENVIRONMENTS]
     is_usual = number == Atari.model_fields["num_environments"].default
     return replace(
         description,
         experiment=experiment,
-        digest=digest({k: v for k, v in experiment.items() if k not in NOT_SCIENTIFIC}),
+        digest=scientific_digest(experiment),
         differs_from_default=chosen if is_usual else [*chosen, NUM_ENVIRONMENTS],
     )
 
@@ -96,15 +96,10 @@ def _require_same_game(run: RunFolder, environment: Mapping[str, Any]) -> None:
     Raises:
         UsageError: If game or protocol differ, with both.
     """
-    played = _part(run.config(), "environment")
+    played = part(run.config(), "environment")
     theirs, ours = (f"{e.get('game')} under {e.get('protocol')}" for e in (played, environment))
     if theirs != ours:
         raise UsageError(
             f"the frames of run {run.short_id} are of {theirs}, and this experiment is about "
             f"{ours}; name a run of the same game and protocol"
         )
-
-
-def _part(experiment: Mapping[str, Any], name: str) -> JsonObject:
-    part = experiment.get(name)
-    return cast("JsonObject", part) if isinstance(part, dict) else {}

@@ -1,9 +1,9 @@
-"""Where the frames lie, and how batches of them are gathered.
+"""Where the frames lie, or what else is kept of each, and how batches of them are gathered.
 
 Frames lie in cells, a stream after the other, so that a window of one stream is one piece of
 memory. Cell 0 is black: whatever stands before an episode's start is gathered from there.
 
-Shapes: E environments, T rows of a stream, C = 1 + E * T cells, H and W pixels of a frame.
+Shapes: E environments, T rows of a stream, C = 1 + E * T cells; a frame has `(H, W)` pixels.
 """
 
 import mmap
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from rlmaster.errors import TrainingError
@@ -40,107 +40,122 @@ class RecycledBuffers:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._buffers: list[NDArray[np.uint8]] = []
+        self._buffers: list[NDArray[Any]] = []
 
-    def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return memory of a shape that no tensor looks at."""
+    def take(self, shape: tuple[int, ...], kind: DTypeLike = np.uint8) -> NDArray[Any]:
+        """Return memory of a shape that no tensor looks at; all that is taken is of one kind."""
         for number, buffer_shape in enumerate([buffer.shape for buffer in self._buffers]):
             # A tensor over it holds one reference more.
             if buffer_shape == shape and sys.getrefcount(self._buffers[number]) == UNHELD:
                 return self._buffers[number]
-        buffer = np.empty(shape, np.uint8)
+        buffer = np.empty(shape, kind)
         if buffer.nbytes <= LARGEST_RECYCLED_BYTES:
             self._buffers = [*self._buffers, buffer][-RECYCLED_BUFFERS:]
         return buffer
 
 
-class FrameMemory:
+class CellMemory:
     """The cells of a store.
 
     Attributes:
-        cells: Grey levels, `(C, H, W)` uint8.
+        cells: Grey levels, `(C, H, W)` uint8, or of another shape and kind, `(C, ...)`.
         on_host: Whether they lie in main memory or on disk, where numpy gathers them.
     """
 
     def __init__(
         self,
         num_cells: int,
-        frame_shape: tuple[int, int],
+        cell_shape: tuple[int, ...],
         device: torch.device,
         place: Place,
         folder: Path | None = None,
+        kind: torch.dtype = torch.uint8,
     ) -> None:
         """Make room.
 
         Args:
             num_cells: Cells, C.
-            frame_shape: Pixels, `(H, W)`.
+            cell_shape: Shape of what lies in a cell, such as the pixels of a frame, `(H, W)`.
             device: Where batches are needed.
-            place: Where the frames lie.
+            place: Where the cells lie.
             folder: Where a file for them may be, if they lie on disk.
+            kind: Of the numbers in them.
 
         Raises:
             TrainingError: If there is no room for the file.
         """
         self._device = device
+        self._place: Place = place
+        self._folder = folder
+        self._kind = torch.empty(0, dtype=kind).numpy().dtype
         self._buffers = RecycledBuffers()
         self.on_host = place != "device" or device.type == "cpu"
-        shape = (num_cells, *frame_shape)
+        shape = (num_cells, *cell_shape)
         if not self.on_host:
-            self.cells = torch.empty(shape, dtype=torch.uint8, device=device)
+            self.cells = torch.empty(shape, dtype=kind, device=device)
         elif place == "disk" and folder is not None:
-            self.cells = torch.from_numpy(_unlinked_file(folder, shape))
+            self.cells = torch.from_numpy(_unlinked_file(folder, shape, self._kind))
         else:
             # Numpy asks for huge pages, torch does not: gathering is a tenth faster with them.
-            self.cells = torch.from_numpy(np.empty(shape, np.uint8))
+            self.cells = torch.from_numpy(np.empty(shape, self._kind))
         self.cells[0] = 0
 
+    def beside(self, cell_shape: tuple[int, ...], kind: torch.dtype) -> "CellMemory":
+        """Return as many cells in the same place for something else that is kept of each frame.
+
+        Raises:
+            TrainingError: If there is no room for the file.
+        """
+        return CellMemory(
+            len(self.cells), cell_shape, self._device, self._place, self._folder, kind
+        )
+
     def streams(self, num_environments: int) -> Tensor:
-        """Return the frames by row and environment, a view, `(T, E, H, W)`."""
-        frames = self.cells[1:]
-        rows = len(frames) // num_environments
-        return frames.view(num_environments, rows, *frames.shape[1:]).transpose(0, 1)
+        """Return the cells by row and environment, a view, `(T, E, ...)`."""
+        played = self.cells[1:]
+        rows = len(played) // num_environments
+        return played.view(num_environments, rows, *played.shape[1:]).transpose(0, 1)
 
     def gather(self, cells: Array) -> Tensor:
-        """Copy frames together, on the device where batches are needed.
+        """Copy what lies in cells together, on the device where batches are needed.
 
         Args:
             cells: Numbers of cells, of any shape `(...)`.
 
         Returns:
-            Grey levels, `(..., H, W)` uint8.
+            Grey levels, `(..., H, W)` uint8, or what else the cells hold.
         """
         shape = (*cells.shape, *self.cells.shape[1:])
         if not self.on_host:
             chosen = torch.as_tensor(cells, device=self._device).reshape(-1)
             return self.cells.index_select(0, chosen).view(shape)
         if self._device.type == "cpu":
-            gathered = self._buffers.take(shape)
+            gathered = self._buffers.take(shape, self._kind)
             self._take(cells, gathered)
             return torch.from_numpy(gathered)
         # Torch itself uses pinned memory again, and only after the copy from there is over.
-        staged = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        staged = torch.empty(shape, dtype=self.cells.dtype, pin_memory=True)
         self._take(cells, staged.numpy())
         return staged.to(self._device, non_blocking=True)
 
-    def _take(self, cells: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    def _take(self, cells: NDArray[np.int64], out: NDArray[Any]) -> None:
         # Alone, torch's `index_select` is up to 1.5 times as fast with its threads, but 10 to 30
         # times slower as soon as another process wants their cores: they wait for each other.
         # With "raise" numpy would gather into a copy first.
         np.take(self.cells.numpy(), cells, axis=0, out=out, mode="clip")
 
 
-def _unlinked_file(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _unlinked_file(folder: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
     """Map a file that no name leads to, so that nothing is left however the process ends."""
-    size = int(np.prod(shape))
+    size = int(np.prod(shape)) * kind.itemsize
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             # Really taken from the disk now: a file with holes would kill the process when full.
             os.posix_fallocate(file.fileno(), 0, size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8).reshape(shape)
+            return np.frombuffer(mmap.mmap(file.fileno(), size), kind).reshape(shape)
     except OSError as error:
         raise TrainingError(
-            f"cannot keep {size:,} bytes of frames on disk in {folder} "
+            f"cannot keep {size:,} bytes of the replay on disk in {folder} "
             f"({error.strerror or error}); free some space or keep fewer steps"
         ) from error

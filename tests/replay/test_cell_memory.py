@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rlmaster.errors import TrainingError
-from rlmaster.replay import frame_memory
-from rlmaster.replay.frame_memory import FrameMemory, RecycledBuffers
+from rlmaster.replay import cell_memory
+from rlmaster.replay.cell_memory import CellMemory, RecycledBuffers
 from rlmaster.replay.frame_store import FrameStore
 
 CPU = torch.device("cpu")
@@ -37,20 +37,32 @@ def test_only_a_few_buffers_are_kept_and_no_large_one(monkeypatch):
     buffers = RecycledBuffers()
     for length in range(1, 20):
         buffers.take((length,))
-    assert len(buffers._buffers) == frame_memory.RECYCLED_BUFFERS
-    monkeypatch.setattr(frame_memory, "LARGEST_RECYCLED_BYTES", 10)
+    assert len(buffers._buffers) == cell_memory.RECYCLED_BUFFERS
+    monkeypatch.setattr(cell_memory, "LARGEST_RECYCLED_BYTES", 10)
     assert all(len(buffers.take((11,))) == 11 for _ in range(9))
     assert max(map(len, buffers._buffers)) < 20
 
 
 @pytest.mark.parametrize("place", ["device", "memory", "disk"])
 def test_frames_are_gathered_from_every_place_and_cell_0_is_black(tmp_path, place):
-    memory = FrameMemory(7, (2, 3), CPU, place, tmp_path / "replay")
+    memory = CellMemory(7, (2, 3), CPU, place, tmp_path / "replay")
     memory.cells[1:] = torch.arange(1, 7, dtype=torch.uint8)[:, None, None]
     gathered = memory.gather(np.array([[0, 3], [6, 1]]))
     assert gathered.shape == (2, 2, 2, 3)
     assert gathered[:, :, 1, 2].tolist() == [[0, 3], [6, 1]]
     assert memory.streams(2)[:, :, 0, 0].tolist() == [[1, 4], [2, 5], [3, 6]]
+
+
+@pytest.mark.parametrize("place", ["device", "memory", "disk"])
+def test_something_else_can_be_kept_beside_the_frames(tmp_path, place):
+    frames = CellMemory(7, (2, 3), CPU, place, tmp_path / "replay")
+    beside = frames.beside((2,), torch.float32)
+    frames.cells[1:] = 9
+    beside.cells[1:] = torch.arange(12).view(6, 2) / 8
+    gathered = beside.gather(np.array([[0, 3], [6, 1]]))
+    assert gathered.dtype is torch.float32
+    assert gathered[:, :, 1].tolist() == [[0, 5 / 8], [11 / 8, 1 / 8]]
+    assert beside.streams(2)[2, 1].tolist() == [10 / 8, 11 / 8]
 
 
 def test_frames_on_disk_leave_no_file(tmp_path, filled_store, synthetic_steps):
@@ -70,16 +82,16 @@ def test_frames_on_disk_leave_no_file(tmp_path, filled_store, synthetic_steps):
 def test_a_disk_that_cannot_be_written_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        TrainingError, match=r"cannot keep 42 bytes of frames on disk in .*free some"
+        TrainingError, match=r"cannot keep 42 bytes of the replay on disk in .*free some"
     ):
-        FrameMemory(7, (2, 3), CPU, "disk", tmp_path / "file")
+        CellMemory(7, (2, 3), CPU, "disk", tmp_path / "file")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("place", ["device", "memory"])
 def test_batches_are_gathered_for_a_gpu(place):
     device = torch.device("cuda")
-    memory = FrameMemory(7, (2, 3), device, place)
+    memory = CellMemory(7, (2, 3), device, place)
     memory.cells[1:] = torch.arange(1, 7, dtype=torch.uint8, device=memory.cells.device)[
         :, None, None
     ]

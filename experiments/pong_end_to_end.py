@@ -1,0 +1,26 @@
+"""Pong: what does the agent reach whose loss alone trains the encoder?
+
+The networks are those of pong_frozen_autoencoder.py, whose own loss is not used here.
+"""
+
+from rlmaster import (
+    AgentTraining,
+    Atari,
+    Autoencoder,
+    EncoderTraining,
+    Experiment,
+    FastAgent,
+    launch,
+)
+
+experiment = Experiment(
+    name="pong-end-to-end",
+    environment=Atari(game="Pong"),
+    embedder=Autoencoder(latent_dim=256),
+    agent=FastAgent(),
+    agent_training=AgentTraining(steps=400_000),
+    encoder=EncoderTraining(losses="td"),
+)
+
+if __name__ == "__main__":
+    launch(experiment)

@@ -1,0 +1,27 @@
+"""Pong: can an agent play by what a forward predictor has learned to keep?
+
+Run pong_forward_predictor.py first. Where there are several of its runs, say which one:
+`--set encoder.weights=RUN`.
+"""
+
+from rlmaster import (
+    AgentTraining,
+    Atari,
+    EncoderTraining,
+    Experiment,
+    FastAgent,
+    ForwardPredictor,
+    launch,
+)
+
+experiment = Experiment(
+    name="pong-frozen-forward-predictor",
+    environment=Atari(game="Pong"),
+    embedder=ForwardPredictor(latent_dim=256),
+    agent=FastAgent(),
+    agent_training=AgentTraining(steps=400_000),
+    encoder=EncoderTraining(weights="pong-forward-predictor", losses="none"),
+)
+
+if __name__ == "__main__":
+    launch(experiment)

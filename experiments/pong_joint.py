@@ -1,0 +1,26 @@
+"""Pong: does reconstruction help the loss of the agent?
+
+Both change the encoder, an update of one after an update of the other.
+"""
+
+from rlmaster import (
+    AgentTraining,
+    Atari,
+    Autoencoder,
+    EncoderTraining,
+    Experiment,
+    FastAgent,
+    launch,
+)
+
+experiment = Experiment(
+    name="pong-joint",
+    environment=Atari(game="Pong"),
+    embedder=Autoencoder(latent_dim=256),
+    agent=FastAgent(),
+    agent_training=AgentTraining(steps=400_000),
+    encoder=EncoderTraining(losses="both"),
+)
+
+if __name__ == "__main__":
+    launch(experiment)

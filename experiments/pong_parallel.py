@@ -1,0 +1,26 @@
+"""Pong: can an autoencoder learn beside the agent that plays by it?
+
+Nothing but the reconstruction changes the encoder; the agent learns from its latents as they are.
+"""
+
+from rlmaster import (
+    AgentTraining,
+    Atari,
+    Autoencoder,
+    EncoderTraining,
+    Experiment,
+    FastAgent,
+    launch,
+)
+
+experiment = Experiment(
+    name="pong-parallel",
+    environment=Atari(game="Pong"),
+    embedder=Autoencoder(latent_dim=256),
+    agent=FastAgent(),
+    agent_training=AgentTraining(steps=400_000),
+    encoder=EncoderTraining(losses="representation"),
+)
+
+if __name__ == "__main__":
+    launch(experiment)

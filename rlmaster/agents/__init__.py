@@ -1,0 +1,1 @@
+"""Agents: who plays by the latents, and how it learns to."""

@@ -1,0 +1,61 @@
+"""What an experiment's JSON data says of who plays, for readers of configurations old and new.
+
+A run with an agent plays; one without, or of a time that knew no agents, is about its embedder.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+ABOUT_AN_AGENT = frozenset({"agent", "agent_training", "encoder"})
+"""Groups of fields that mean nothing where there is no agent."""
+SCRATCH = "scratch"
+STYLES: Mapping[tuple[bool, str], str] = {
+    (False, "none"): "random frozen",
+    (False, "td"): "end-to-end",
+    (False, "representation"): "parallel",
+    (False, "both"): "joint",
+    (True, "none"): "frozen",
+    (True, "td"): "fine-tuned",
+    (True, "representation"): "parallel, pretrained",
+    (True, "both"): "joint, pretrained",
+}
+"""How the encoder is trained, by whether its weights are of a run and which losses change them."""
+LEARNS_NOTHING = "RandomAgent"
+
+
+def plays(experiment: Mapping[str, Any]) -> bool:
+    """Tell whether an experiment has an agent."""
+    return isinstance(experiment.get("agent"), dict)
+
+
+def budget_field(experiment: Mapping[str, Any]) -> str:
+    """Return the dotted name of the field that says how long the run is."""
+    return "agent_training.steps" if plays(experiment) else "training.updates"
+
+
+def budget(experiment: Mapping[str, Any]) -> int:
+    """Return how long the run is: agent steps, or updates of the embedder."""
+    group, _, name = budget_field(experiment).partition(".")
+    return int(experiment[group][name])
+
+
+def meaningful(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an experiment without the groups of fields that mean nothing in it."""
+    left_out = frozenset[str]() if plays(experiment) else ABOUT_AN_AGENT
+    return {name: value for name, value in experiment.items() if name not in left_out}
+
+
+def class_name(part: object) -> str:
+    """Return the class of a part of an experiment, such as `DoubleDQN`; empty where it has none."""
+    named = cast("dict[str, Any]", part).get("type") if isinstance(part, dict) else None
+    return named.rpartition(":")[2] if isinstance(named, str) else ""
+
+
+def training_style(experiment: Mapping[str, Any]) -> str:
+    """Return how an agent's encoder is trained, in words; empty where nothing plays and learns."""
+    encoder = experiment.get("encoder")
+    if not plays(experiment) or class_name(experiment["agent"]) == LEARNS_NOTHING:
+        return ""
+    known = cast("dict[str, Any]", encoder) if isinstance(encoder, dict) else {}
+    weights, losses = known.get("weights", SCRATCH), known.get("losses", "td")
+    return STYLES.get((weights != SCRATCH, losses), "") if isinstance(losses, str) else ""
