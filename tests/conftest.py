@@ -26,6 +26,8 @@ from rlmaster.run_status import FINAL_STATES
 
 __all__ = ["bus", "desktop", "lab", "namespaces"]  # fixtures that every folder may ask for
 
+# Threads of torch that wait for each other on cores which other tests use make all take longer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nobody is pushed a notice of what a test does.
 os.environ["RLMASTER_CONFIG"] = os.devnull
 # Nor do the person's own hosts take part.

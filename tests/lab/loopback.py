@@ -130,6 +130,8 @@ class LoopbackHost(LabHost):
 
     def start_sshd(self) -> None:
         self._end_guard()
+        # One that was just killed has lost its name before its port.
+        wait_until(lambda: not listens(os.getpid(), self.port))
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd of Debian asks for it, if root starts it
         config = self.folder / "etc" / "ssh" / "sshd_config"

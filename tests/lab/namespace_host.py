@@ -113,6 +113,8 @@ class NamespaceHost(LabHost):
         return [pid for pid in found if sessions or "[listener]" in command_of(pid)]
 
     def start_sshd(self) -> None:
+        # One that was just killed has lost its name before its port.
+        wait_until(lambda: not listens(self.pid, self.port))
         self.execute(["/usr/sbin/sshd", "-E", f"{HOST_FOLDER}/sshd.log"])
         self.wait_for_sshd()
 
