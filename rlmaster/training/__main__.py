@@ -13,6 +13,8 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
@@ -58,6 +60,8 @@ def main(path: Path) -> int:
 
 def _train(run: RunFolder, recording: Recording) -> None:
     sys.path += map(str, run.code_paths())  # where the user's own embedders are
+    # What an optimiser remembers of dead weights fades to numbers that processors are slow with.
+    torch.set_flush_denormal(True)
     experiment = Experiment.from_data(run.config())
     kind = EmbedderTraining if experiment.agent is None else AgentTraining
     training = kind(experiment, run, recording)

@@ -78,7 +78,8 @@ def make_agent_update(
         agent: The networks; they stay on their device.
         optimiser: What steps their weights.
         precision: Arithmetic of the networks.
-        compiled: Whether torch.compile fuses the loss.
+        compiled: Whether torch.compile fuses the loss, and the optimiser's step where torch has no
+            kernel for the whole of it.
         max_gradient_norm: Norm above which the gradient is scaled down.
     """
     device_type = next(agent.parameters()).device.type
@@ -89,7 +90,9 @@ def make_agent_update(
         with torch.autocast(device_type, precision, enabled=mixed):
             return agent.loss(batch)
 
+    is_fused = isinstance(optimiser, Adam)
     forward = torch.compile(loss) if compiled else loss
+    step = torch.compile(optimiser.step) if compiled and not is_fused else optimiser.step
 
     def update(batch: TransitionBatch) -> tuple[Losses, Tensor]:
         made = forward(batch)
@@ -97,7 +100,7 @@ def make_agent_update(
         made.total.backward()
         if max_gradient_norm is not None:
             clip_grad_norm_(weights, max_gradient_norm)
-        optimiser.step()
+        step()
         losses = {**made.parts, LOSS: made.total}
         return {name: value.detach() for name, value in losses.items()}, made.priority
 
