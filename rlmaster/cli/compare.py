@@ -1,9 +1,12 @@
 """`rlmaster compare`: in what runs differ, and what each experiment came to over its seeds."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from rlmaster.cli.arguments import JsonOption, RunsArgument, find_run_folder
 from rlmaster.cli.runs import row_data, state_words
@@ -11,8 +14,6 @@ from rlmaster.cli.terminal import answer_json, say
 from rlmaster.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rlmaster.cli.layout import Column
     from rlmaster.reports.comparison import Comparison, Contest, Group, Outcome
     from rlmaster.reports.statistics import Mean
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 BEST = "▲"
 
 
-def compare_command(runs: RunsArgument, as_json: JsonOption = False) -> None:
+def compare_command(
+    runs: RunsArgument,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the curves of what they were measured by, and each experiment's mean.",
+            metavar="FILE.png",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show in what runs differ, and what each experiment came to over its seeds.
 
     The interval is that of 95 % confidence for the mean, by Student's t.
@@ -30,10 +41,12 @@ def compare_command(runs: RunsArgument, as_json: JsonOption = False) -> None:
     from rlmaster.reports.comparison import compare
 
     found = [find_run_folder(run) for run in runs]
-    folders = {folder.path: folder for folder, _ in found}
+    folders = {folder.id: folder for folder, _ in found}
     if len(folders) < 2:
         raise UsageError("name two runs or more to compare; `rlmaster show RUN` shows one")
     comparison = compare([_row(folder) for folder in folders.values()])
+    if plot is not None:
+        _draw(plot, comparison, folders)
     if as_json:
         answer_json(_comparison_data(comparison, found[0][1]))
         return
@@ -42,6 +55,20 @@ def compare_command(runs: RunsArgument, as_json: JsonOption = False) -> None:
     sys.stdout.flush()
     if comparison.unlike:
         say(f"not measured in the same way, and so not compared: {', '.join(comparison.unlike)}")
+
+
+def _draw(path: Path, comparison: "Comparison", folders: "Mapping[str, RunFolder]") -> None:
+    """Draw what can be compared; runs that were not measured in the same way cannot."""
+    from rlmaster.reports.comparison_figure import draw_contest
+
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name of a PNG file; --plot wants one that ends in .png")
+    if comparison.unlike:
+        raise UsageError(
+            f"not measured in the same way ({', '.join(comparison.unlike)}), so one picture cannot "
+            "show them; name runs that were"
+        )
+    draw_contest(path, comparison.contests[0], folders)
 
 
 def _row(folder: "RunFolder") -> "RunRow":

@@ -171,14 +171,14 @@ def plot_series(
         mark_ends: Whether values at step 0 are marked as those before training, and the last ones
             are written out, of lines that are not smoothed.
     """
-    with _drawing(path, x_label, y_label) as axes:
+    with drawing(path, x_label, y_label) as axes:
         for line, colour in zip(lines, COLOURS, strict=False):
             _draw_line(axes, line, colour)
         if from_zero:
             highest = max(line.points[1].max() for line in lines)
             axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
         elif not is_linear:
-            _choose_scale(axes, lines)
+            choose_scale(axes, lines)
         if mark_ends:
             measured = [pair for pair in zip(lines, COLOURS, strict=False) if not pair[0].smoothing]
             _mark_starts(axes, measured)
@@ -196,12 +196,21 @@ def _draw_line(axes: Axes, line: Line, colour: str) -> None:
 
 
 @contextmanager
-def _drawing(path: Path, x_label: str, y_label: str) -> Generator[Axes]:
-    """Give empty axes to draw in, and write what was drawn to the file."""
+def drawing(
+    path: Path, x_label: str, y_label: str, size_inches: tuple[float, float] = SIZE_INCHES
+) -> Generator[Axes]:
+    """Give empty axes to draw in, and write what was drawn to the file.
+
+    Args:
+        path: The PNG file; its folder is made if missing.
+        x_label: What the steps count.
+        y_label: What the values are, with their unit.
+        size_inches: Width and height.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
-        figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+        figure = Figure(figsize=size_inches, dpi=DOTS_PER_INCH, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         axes.set_xlabel(x_label, parse_math=False)
@@ -216,7 +225,7 @@ def _drawing(path: Path, x_label: str, y_label: str) -> Generator[Axes]:
     write_atomically(path, content.getvalue())
 
 
-def _choose_scale(axes: Axes, lines: Sequence[Line]) -> None:
+def choose_scale(axes: Axes, lines: Sequence[Line]) -> None:
     """Make the value axis logarithmic where all values are positive and span a decade."""
     values = np.concatenate([line.points[1] for line in lines])
     if values.min() <= 0 or values.max() < 10 * values.min():
@@ -281,14 +290,19 @@ def _mathtext(number: str) -> str:
 
 def _finish(axes: Axes, lines: Sequence[Line]) -> None:
     """Write steps with their thousands apart, and add the legend where lines have names."""
+    count_steps(axes)
+    if any(line.label for line in lines):
+        free = "lower right" if _rises(lines[0]) else "upper right"
+        axes.legend(loc=free, borderaxespad=0.2)
+
+
+def count_steps(axes: Axes) -> None:
+    """Write steps with their thousands apart, and have room for a single one."""
     first, last = axes.dataLim.intervalx
     if first == last:
         axes.set_xlim(first - 1, last + 1)
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
-    if any(line.label for line in lines):
-        free = "lower right" if _rises(lines[0]) else "upper right"
-        axes.legend(loc=free, borderaxespad=0.2)
 
 
 def _rises(line: Line) -> bool:

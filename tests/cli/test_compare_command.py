@@ -4,8 +4,13 @@ import json
 
 import pytest
 from made_runs import CONFIG, PLAYING, complete, complete_playing, make_run, set_state
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
 from rlmaster.durable_files import read_json, write_json
+from rlmaster.reports.comparison_figure import mean_curve
+from rlmaster.reports.figures import Line
+from rlmaster.reports.scalars import Series
 from rlmaster.run_folder import RunFolder, list_runs
 from rlmaster.run_status import State
 
@@ -91,3 +96,45 @@ def test_of_agents_the_one_with_the_highest_return_is_best(command, project):
     assert title == "Evaluation return, higher is better"
     assert first.startswith("▲ pong losses=both")
     assert "1: -20.3" in second
+
+
+def test_the_curves_of_all_and_their_mean_are_drawn(command, runs, tmp_path):
+    for number, run in enumerate(runs[:3]):
+        with SummaryWriter(run.tensorboard) as writer:
+            for step in range(0, 101, 20):
+                writer.add_scalar("held_out/error", 10.0 - number, step)
+
+    picture = tmp_path / "new" / "curves.png"
+    done = command("compare", *(run.short_id for run in runs), "--plot", str(picture))
+
+    assert done.code == 0
+    with Image.open(picture) as drawn:
+        colours = drawn.getcolors(1 << 20) or []
+    assert any(colour == (0, 0x72, 0xB2) for _, colour in colours)  # the mean
+    assert not any(colour == (0xD5, 0x5E, 0) for _, colour in colours)  # the one without a curve
+
+
+def test_a_mean_goes_as_far_as_each_of_its_curves_does():
+    short, long = Series(), Series()
+    for step in (0, 10, 20):
+        short.append(step, step, 0.0)
+    for step in (0, 20, 40):
+        long.append(step, 2.0 * step, 0.0)
+    short.settle()
+    long.settle()
+
+    steps, values = mean_curve([Line(short), Line(long)])
+
+    assert steps.tolist() == [0, 10, 20]
+    assert values.tolist() == [0, 15, 30]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a.pdf", "ends in .png"), ("a.png", "none of these runs was measured yet")]
+)
+def test_what_cannot_be_drawn_is_said(command, runs, tmp_path, name, told):
+    done = command("compare", *(run.short_id for run in runs), "--plot", str(tmp_path / name))
+
+    assert done.code == 2
+    assert told in done.err
+    assert not (tmp_path / name).exists()
