@@ -18,14 +18,18 @@ BRAILLE = re.compile("[\u2801-\u28ff]")
 
 
 class Terminal:
-    """A tmux session of its own in which the app runs."""
+    """A tmux session of its own in which a shell runs the app, and then says how that ended.
+
+    With `remain-on-exit`, tmux would say so itself; but where it keeps a record of logins, by
+    libutempter, it misses the end of one program in twenty (github.com/tmux/tmux/issues/311).
+    """
 
     def __init__(self, rlmaster: Rlmaster) -> None:
         self._tmux = ["tmux", "-S", str(rlmaster.scratch / "screen")]
         self._environment = {**rlmaster.environment, "RLMASTER_PROJECT": str(rlmaster.project)}
         app = shlex.join([sys.executable, "-m", "rlmaster"])
-        self._do("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", app)
-        self._do("set-option", "remain-on-exit", "on")
+        shell = ["sh", "-c", f'{app}; echo "ended with status $?"; read -r _']
+        self._do("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", *shell)
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -82,7 +86,7 @@ def test_a_beginner_comes_from_nothing_to_a_finished_run_and_sees_all_of_it(term
     compare_both(terminal)
     look_at_the_computers(terminal)
     terminal.press("q")
-    terminal.sees("Pane is dead (status 0")
+    terminal.sees("ended with status 0")
 
 
 def launch_the_first_run(terminal: Terminal) -> None:
