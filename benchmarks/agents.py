@@ -108,7 +108,7 @@ class Ours:
         for share, owner, method in (
             ("emulation", training.play._environments, "send"),
             ("emulation", training.play._environments, "recv"),
-            ("acting", training, "_choose"),
+            ("acting", training.acting, "choose"),
             ("storing", training.play.replay, "append"),
             ("sampling", learning, "_sample"),
             ("sampling", training.play.replay, "update_priorities"),

@@ -10,7 +10,7 @@ experiment = Experiment(
     name="pong-autoencoder",
     environment=Atari(game="Pong"),
     frames=RandomFrames(steps=40_000),
-    embedder=Autoencoder(latent_dim=256),
+    embedder=Autoencoder(latent_dim=256, channels=(16, 32, 32)),
     training=EmbedderTraining(updates=3_000),
 )
 

@@ -9,7 +9,7 @@ experiment = Experiment(
     name="pong-forward-predictor",
     environment=Atari(game="Pong"),
     frames=RandomFrames(steps=40_000),
-    embedder=ForwardPredictor(latent_dim=256),
+    embedder=ForwardPredictor(latent_dim=256, channels=(16, 32, 32)),
     training=EmbedderTraining(updates=3_000),
 )
 

@@ -17,9 +17,9 @@ from rlmaster import (
 experiment = Experiment(
     name="pong-frozen-forward-predictor",
     environment=Atari(game="Pong"),
-    embedder=ForwardPredictor(latent_dim=256),
+    embedder=ForwardPredictor(latent_dim=256, channels=(16, 32, 32)),
     agent=FastAgent(),
-    agent_training=AgentTraining(steps=400_000),
+    agent_training=AgentTraining(steps=200_000, evaluations=8),
     encoder=EncoderTraining(weights="pong-forward-predictor", losses="none"),
 )
 

@@ -187,9 +187,10 @@ class FastAgent(ValueAgent):
     double: bool = True
     dueling: bool = True
     n_step: int = 3
+    hidden_units: int = 256
     replay_steps: int = 200_000
     warm_up_steps: int = 5_000
-    updates_per_step: float = 0.25
+    updates_per_step: float = 0.5
     target_period_updates: int = 500
     exploration_steps: int = 50_000
     learning_rate: float = 2.5e-4

@@ -111,7 +111,7 @@ class Recording(Specification):
     """What a run keeps beside its result; none of it changes what is learned."""
 
     previews: int = Field(default=12, ge=0, le=1000)
-    """Pictures of original and reconstruction, at growing intervals, 0 to 1000."""
+    """Pictures of original and what a trained decoder draws, at growing intervals, 0 to 1000."""
     video_episodes: int = Field(default=1, ge=0, le=100)
     """Held-out episodes in the video that is made at the end, 0 for none."""
     checkpoints: int = Field(default=4, ge=1, le=1000)

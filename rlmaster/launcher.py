@@ -287,6 +287,7 @@ class _NewRun:
         provenance: JsonObject = {
             "script": self.script,
             "description": self.description.description,
+            "experiment": self.description.experiment,
             "git": git_state(self.project.root),
             "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
             "host_choice": {**self.choice.to_data(), **place},

@@ -22,6 +22,7 @@ from rlmaster.events import append_event, event, moment_of
 from rlmaster.experiment_data import budget_field
 from rlmaster.hosts.local import start_queue_runner
 from rlmaster.hosts.queue import Queue, Ticket
+from rlmaster.launched_experiment import require_as_launched
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import RunIndex
 from rlmaster.run_lock import HostLock, RunLock, boot_id
@@ -310,6 +311,7 @@ def resume(run: RunFolder, attempt: int | None = None) -> Status:
 
     Raises:
         RunFolderError: If it cannot be resumed, with what can be done instead.
+        UsageError: If its configuration was changed, with what makes a new run of that.
         HostError: If the queue cannot be written.
     """
     if not run.is_here():
@@ -348,6 +350,7 @@ def refuse_completed(run: RunFolder, state: State) -> None:
 
 def _queue_next_attempt(run: RunFolder, ended: Status, attempt: int | None = None) -> Status:
     """Let a run that has ended wait for its next attempt; the caller holds its lock."""
+    require_as_launched(run)
     for request in run.requests.glob("*.json"):  # of attempts that have ended
         request.unlink(missing_ok=True)
     queued = ended.next_attempt(platform.node())

@@ -48,10 +48,11 @@ def start_of_branch(
     Raises:
         UsageError: If it could only fail or do nothing, with what can be done instead.
     """
+    from rlmaster.launched_experiment import launched_experiment
     from rlmaster.lifecycle import look_after
     from rlmaster.run_status import FINAL_STATES
 
-    fields = _changed_fields(parent.config(), description.experiment)
+    fields = _changed_fields(launched_experiment(parent), description.experiment)
     groups = {name.partition(".")[0] for name in fields}
     changed = fields | groups
     if start == "scratch" or (start is None and changed & KEPT_BY_DEFAULT):

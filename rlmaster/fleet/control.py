@@ -20,6 +20,7 @@ from rlmaster.fleet.session import HostSession, Say
 from rlmaster.fleet.shipping import hand_over, placement_on
 from rlmaster.fleet.there import answered, later, let_go, locked, placement_of, standing
 from rlmaster.hosts.inventory import Host, read_inventory
+from rlmaster.launched_experiment import require_as_launched
 from rlmaster.placement import Left, Placement, machine
 from rlmaster.project import Project
 from rlmaster.run_folder import RunFolder
@@ -148,8 +149,10 @@ class RunControl:
 
         Raises:
             RunFolderError: If it cannot be resumed, with what can be done instead.
+            UsageError: If its configuration was changed here, with what makes a new run of that.
             HostError: If a host that must be asked cannot.
         """
+        require_as_launched(run)
         placement = run.placement()
         if host_name is None or (placement and placement.host == host_name):
             return self._resume_in_place(run, placement_of(run))

@@ -17,6 +17,7 @@ import torch
 
 from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
+from rlmaster.launched_experiment import require_as_launched
 from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
 from rlmaster.training.agent_training import AgentTraining
@@ -59,6 +60,7 @@ def main(path: Path) -> int:
 
 
 def _train(run: RunFolder, recording: Recording) -> None:
+    require_as_launched(run)
     sys.path += map(str, run.code_paths())  # where the user's own embedders are
     # What an optimiser remembers of dead weights fades to numbers that processors are slow with.
     torch.set_flush_denormal(True)

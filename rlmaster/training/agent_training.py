@@ -7,20 +7,19 @@ which agent step, whatever takes how long.
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.optim import SGD, Optimizer
 
 from rlmaster.agent_choices import LearningAgent
 from rlmaster.agents.base import BaseAgent, build_agent
-from rlmaster.agents.exploration import exploration_share, with_random_actions
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened
+from rlmaster.training.acting import Acting
 from rlmaster.training.agent_film import film, frames_to_film
 from rlmaster.training.agent_learning import AgentLearning
+from rlmaster.training.agent_previews import AgentPreviews
 from rlmaster.training.agent_results import AgentResults
 from rlmaster.training.checkpoint import Checkpoint
 from rlmaster.training.checkpointing import Checkpointing
@@ -66,7 +65,10 @@ class AgentTraining(RunTraining):
             else None
         )
         self.returns = ReturnCurve(recording, self.total)
-        self._draws = torch.Generator().manual_seed(self._seeds.updates)
+        self.acting = Acting(experiment, self.agent, self.learning, self._seeds.updates)
+        self.previews = AgentPreviews(
+            experiment, self.agent.encoder.embedder, self.learning, recording
+        )
         self._played: Played | None = None
 
     @property
@@ -87,8 +89,10 @@ class AgentTraining(RunTraining):
             TrainingError: If the experiment cannot be trained as specified.
         """
         checkpoint = self._newest_checkpoint()
-        self.recording.begin(self._first_step(checkpoint))
+        self._begin_recording(checkpoint)
         self.recording.hyperparameters(flattened(self.experiment.to_data()), [RETURN])
+        if self.previews.are_wanted:
+            self.previews.choose_moments(self._canonical_frames())
         learner = self._learner(checkpoint)
         checkpoints = Checkpointing(learner, self.experiment, self.run.checkpoints, self.recording)
         if checkpoint is None:
@@ -117,7 +121,7 @@ class AgentTraining(RunTraining):
         others: dict[str, Any] = {
             "play": self.play,
             "returns": self.returns,
-            "draws": _Draws(self._draws),
+            "draws": self.acting,
         }
         if learning is not None and learning.representation_optimiser is not None:
             others["representation_optimiser"] = learning.representation_optimiser
@@ -140,6 +144,7 @@ class AgentTraining(RunTraining):
         if self.experiment.encoder.weights != "scratch":
             load_encoder_weights(self.agent.encoder.embedder, self.run)
             self.agent.move_target(wholly=True)
+            self.previews.draw_as_it_came(0)
         self.recording.phase("evaluating", 0, "steps")
         learner.results.begin(self.evaluator.play(self.agent, self._advance).returns)
         self.play.begin()
@@ -157,6 +162,7 @@ class AgentTraining(RunTraining):
         if is_branch:
             measured = self.evaluator.play(self.agent, self._advance).returns
             learner.results.begin_branch(checkpoint.step, measured)
+            self.previews.draw_as_it_came(checkpoint.step)
         checkpoints.keep_restored(checkpoint.step, is_best=is_branch)
 
     def _embed_again(self, on_progress: Callable[[int], None]) -> None:
@@ -178,9 +184,11 @@ class AgentTraining(RunTraining):
             step, is_best = self.play.steps, False
             is_owed = evaluate_at.is_passed(learner.results.step, step)
             if is_owed:
-                self.recording.scalars(step, {"train/steps_per_s": pace.lap(step)})
+                if played:  # or else the attempt that put it off has said so
+                    self.recording.scalars(step, {"train/steps_per_s": pace.lap(step)})
                 is_best = self._evaluate(learner, step)
                 pace.restart(step)
+            self.previews.draw_if_due(before, step)
             stopping = self.stop.requested  # asked once, for a signal may come at any moment
             made_up = is_owed and not played and learner.results.step == step
             due = made_up or (played and (stopping or checkpoints.is_due(step, before)))
@@ -210,28 +218,12 @@ class AgentTraining(RunTraining):
     def _tick(self, learner: Learner) -> None:
         """Play one action in each environment, and learn while the emulators do."""
         before = self.play.steps
-        self.play.send(self._choose())
+        self.play.send(self.acting.choose(self.play))
         if self.learning is not None:
             self._learn(self.learning, learner, before)
         self.play.recv()
         self.returns.add(self.play.steps, self.play.returns)
         self.recording.advance(self.play.steps)
-
-    def _choose(self) -> NDArray[np.int64]:
-        """Return an action for each environment, `(N,)`: random ones, or those that look best."""
-        share = self._exploration_share()
-        greedy = torch.zeros(self.experiment.environment.num_environments, dtype=torch.int64)
-        if share < 1:
-            act = self.learning.act if self.learning else self.agent.act
-            greedy = act(self.play.observation).cpu()
-        chosen = with_random_actions(greedy, share, self.agent.num_actions, self._draws)
-        return chosen.numpy()
-
-    def _exploration_share(self) -> float:
-        specification = self.experiment.agent
-        if isinstance(specification, LearningAgent):
-            return exploration_share(self.play.steps, specification)
-        return 0.0 if self.agent.learns else 1.0
 
     def _learn(self, learning: AgentLearning, learner: Learner, before: int) -> None:
         """Do the updates that are due."""
@@ -271,19 +263,6 @@ class AgentTraining(RunTraining):
             film(self.agent, self.evaluator, self._played, self.run.videos, self._advance)
         except TrainingError as error:
             self.recording.event("note", str(error), self.total)
-
-
-class _Draws:
-    """A generator, as a checkpoint holds it."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"state": self._generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generator.set_state(state["state"])
 
 
 def _nothing_to_step() -> Optimizer:

@@ -93,7 +93,7 @@ class Checkpointing:
         self._due_at_s = math.inf  # until this one is written, so that none queue up
 
         def write() -> None:
-            if self._learner.complete(checkpoint):
+            if self._complete(checkpoint):
                 write_checkpoint(self._folder, checkpoint)
                 thin(self._folder, self._milestones)
             self._due_at_s = time.monotonic() + max(self._every_s, stalled_s / STALL_SHARE)
@@ -107,7 +107,12 @@ class Checkpointing:
 
         def write() -> None:
             best = self._waiting_best.pop(step, None)
-            if best is not None and self._learner.complete(best):
+            if best is not None and self._complete(best):
                 write_best(self._folder, best)
 
         self._recording.after_all(write)
+
+    def _complete(self, checkpoint: Checkpoint) -> bool:
+        """Add what only the background knows, and tell whether the checkpoint is worth keeping."""
+        checkpoint.counters["points"] = self._recording.points_at(checkpoint.step)
+        return self._learner.complete(checkpoint)

@@ -15,12 +15,6 @@ from rlmaster.replay.batches import SequenceBatch
 from rlmaster.replay.frame_store import Episode
 from rlmaster.specification import flattened
 from rlmaster.training.batches import Batches
-from rlmaster.training.canonical import (
-    CANONICAL_STEPS,
-    CanonicalFrames,
-    canonical_frames,
-    note_of,
-)
 from rlmaster.training.checkpoint import Checkpoint
 from rlmaster.training.checkpointing import Checkpointing
 from rlmaster.training.embedder_results import METRIC, EmbedderResults
@@ -75,7 +69,7 @@ class EmbedderTraining(RunTraining):
             self._advance,
             learned_from=checkpoint is not None,
         )
-        self.recording.begin(self._first_step(checkpoint))
+        self._begin_recording(checkpoint)
         self.recording.hyperparameters(flattened(self.experiment.to_data()), [METRIC])
         self._say_where_it_goes_on(checkpoint, frames.load())
         store = frames.complete()
@@ -113,14 +107,6 @@ class EmbedderTraining(RunTraining):
         torch.manual_seed(self._seeds.updates)
         with self.stop.at_once():
             embedder.prepare(frames)
-
-    def _canonical_frames(self) -> CanonicalFrames:
-        """Return what every run of the game is measured on; played unless this computer has it."""
-        atari = self.experiment.environment
-        if note := note_of(atari.game):
-            self.recording.event("note", note)
-        self.recording.phase("preparing", CANONICAL_STEPS, "steps")
-        return canonical_frames(atari, self.device, self._advance)
 
     def _say_where_it_goes_on(self, checkpoint: Checkpoint | None, rows: int) -> None:
         if checkpoint is not None:

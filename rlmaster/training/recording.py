@@ -11,7 +11,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,8 @@ class Recording:
         self._events = set(map(_identity, read_events(run.training_events)[0]))
         self._step = 0
         self._first_step = 0
+        self._first_scalar_step = 0
+        self._newest_points: tuple[int, list[tuple[str, float]]] = (0, [])
         self._rate = _Rate()
         self._event_files: dict[Path, EventFile] = {}
         self.failure: Exception | None = None
@@ -60,12 +62,20 @@ class Recording:
 
     # ------------------------------------------------------------------- handed over by the loop
 
-    def begin(self, first_step: int) -> None:
+    def begin(self, first_step: int, points: Sequence[tuple[str, float]] | None = None) -> None:
         """Say with which step this attempt begins; what earlier ones drew from there on is void.
 
         It must come before the first scalar, preview or hyperparameter.
+
+        Args:
+            first_step: The step.
+            points: What `points_at` said of the step before it, where that is known. These are
+                written anew, so that what an attempt which came no further has added there is void.
         """
         self._first_step = first_step
+        self._first_scalar_step = first_step if points is None else first_step - 1
+        for tag, value in points or ():
+            self.scalars(first_step - 1, {tag: value})
         if first_step == 0:
             self._submit(lambda: self._change_progress(values={}, result={}))
 
@@ -233,12 +243,19 @@ class Recording:
             with self._run.training_events.open("rb") as events:
                 os.fsync(events.fileno())
 
+    def points_at(self, step: int) -> list[tuple[str, float]]:
+        """Return tag and value of all that was written at a step, if none has come after it."""
+        newest, points = self._newest_points
+        return list(points) if step == newest else []
+
     def _event_file(self, folder: Path) -> "EventFile":
         """Open an event file on first use; importing TensorBoard takes a while."""
         if folder not in self._event_files:
             from rlmaster.training.event_files import EventFile
 
-            self._event_files[folder] = EventFile(folder, self._first_step)
+            has_scalars = folder == self._run.tensorboard
+            first_step = self._first_scalar_step if has_scalars else self._first_step
+            self._event_files[folder] = EventFile(folder, first_step)
         return self._event_files[folder]
 
     def _write_scalars(self, step: int, values: Mapping[str, Tensor | float]) -> None:
@@ -247,6 +264,7 @@ class Recording:
         numbers = {tag: float(value) for tag, value in values.items()}
         for tag, number in numbers.items():
             self._event_file(self._run.tensorboard).add(scalar(tag, number), step)
+        self._newest_points = (step, [*self.points_at(step), *numbers.items()])
         self._progress = replace(self._progress, values=self._progress.values | numbers)
 
     def _write_hyperparameters(self, values: Mapping[str, Any], metrics: list[str]) -> None:

@@ -11,6 +11,12 @@ from typing import ClassVar
 from rlmaster.errors import RunFolderError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import RunFolder
+from rlmaster.training.canonical import (
+    CANONICAL_STEPS,
+    CanonicalFrames,
+    canonical_frames,
+    note_of,
+)
 from rlmaster.training.checkpoint import Checkpoint, read_newest_whole, step_of
 from rlmaster.training.computer import describe_computer, why_not_bit_by_bit
 from rlmaster.training.learner import Learner, require_fit
@@ -61,6 +67,19 @@ class RunTraining(ABC):
             TrainingError: If the experiment cannot be trained as specified.
         """
 
+    # --------------------------------------------------------------- what all runs are shown
+
+    def _canonical_frames(self) -> CanonicalFrames:
+        """Return frames that are the same for every run of the game.
+
+        They are played unless this computer has them.
+        """
+        atari = self.experiment.environment
+        if note := note_of(atari.game):
+            self.recording.event("note", note)
+        self.recording.phase("preparing", CANONICAL_STEPS, "steps")
+        return canonical_frames(atari, self.device, self._advance)
+
     # ---------------------------------------------------------------------- where it goes on
 
     def _newest_checkpoint(self) -> Checkpoint | None:
@@ -75,11 +94,16 @@ class RunTraining(ABC):
             require_fit(checkpoint, self.total, self.unit, self.at_once)
         return checkpoint
 
-    def _first_step(self, checkpoint: Checkpoint | None) -> int:
-        """Return from which step on this attempt has measurements; a branch measures its start."""
-        if checkpoint is None:
-            return 0
-        return checkpoint.step + 1 if self._is_own(checkpoint) else checkpoint.step
+    def _begin_recording(self, checkpoint: Checkpoint | None) -> None:
+        """Say from which step on this attempt has measurements; a branch measures its start.
+
+        A checkpoint knows what was measured at its own step by then. An attempt that ended before
+        the next one may have added an evaluation there, which is made up again.
+        """
+        if checkpoint is None or not self._is_own(checkpoint):
+            self.recording.begin(checkpoint.step if checkpoint else 0)
+        else:
+            self.recording.begin(checkpoint.step + 1, checkpoint.counters.get("points"))
 
     def _is_own(self, checkpoint: Checkpoint) -> bool:
         """Tell whether this run wrote a checkpoint, and not the one that it is a branch of."""

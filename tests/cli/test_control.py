@@ -14,6 +14,7 @@ import pytest
 from quick_training import end, is_training, make_quick, times_started, words
 from waiting import wait_until
 
+from rlmaster.durable_files import write_json
 from rlmaster.hosts.queue import Queue
 from rlmaster.run_folder import RunFolder, list_runs
 from rlmaster.run_status import FINAL_STATES, State, Status
@@ -101,6 +102,12 @@ def test_a_resumed_run_goes_on_in_its_folder_with_the_code_of_its_launch(rlmaste
     assert await_end(run) is State.FAILED
     (project / "rlmaster" / "training" / "__main__.py").write_text("raise SystemExit('edited')")
     (run.path / "said.json").unlink()
+    launched = run.config()
+    write_json(run.config_file, {**launched, "seed": 7})
+    refused = rlmaster("resume", run.short_id, "--detach")
+    assert (refused.returncode, run.status().attempt) == (2, 1)
+    assert f"seed is 7 and was {launched['seed']}; `rlmaster branch" in refused.stderr
+    write_json(run.config_file, launched)
 
     done = rlmaster("resume", run.short_id, "--detach", "--json")
 
@@ -178,6 +185,11 @@ def test_a_branch_that_could_only_fail_or_do_nothing_is_refused(rlmaster):
         given = ["--set", changes, "--from", "newest", *DETACHED]
         done = rlmaster("branch", parent.short_id, *given)
         assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
+    edited = parent.config()
+    edited["embedder"]["latent_dim"] = 16
+    write_json(parent.config_file, edited)
+    done = rlmaster("branch", parent.short_id, "--from", "newest", *DETACHED)
+    assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
 
 
 def test_a_branch_passes_over_a_damaged_checkpoint(rlmaster):

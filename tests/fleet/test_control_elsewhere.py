@@ -10,6 +10,7 @@ from launches import launched
 from quick_training import end, is_training, times_started, words
 from waiting import wait_until
 
+from rlmaster.durable_files import write_json
 from rlmaster.fleet.owed import is_owed
 from rlmaster.run_status import FINAL_STATES, State
 
@@ -61,6 +62,11 @@ def test_a_stopped_run_goes_on_where_it_was(rlmaster, hosts):
     words(there(hosts, run))
     assert rlmaster("stop", run.short_id).returncode == 0
     mirrored(run, State.STOPPED)
+    launched_as = run.config()
+    write_json(run.config_file, {**launched_as, "seed": 7})
+    refused = rlmaster("resume", run.short_id, "--detach")
+    assert (refused.returncode, "seed is 7" in refused.stderr) == (2, True)
+    write_json(run.config_file, launched_as)
 
     done = rlmaster("resume", run.short_id, "--detach")
 

@@ -16,7 +16,7 @@ from rlmaster.experiment import AgentTraining as PlayingBudget
 from rlmaster.experiment import Atari, Experiment
 from rlmaster.experiment import Recording as Keep
 from rlmaster.run_folder import RunFolder
-from rlmaster.training import play, playing
+from rlmaster.training import canonical, play, playing
 from rlmaster.training.agent_training import AgentTraining
 from rlmaster.training.checkpoint import find_checkpoint, read_networks
 from rlmaster.training.recording import Recording
@@ -43,20 +43,25 @@ EXPERIMENT = Experiment(
     agent_training=PlayingBudget(
         steps=600, evaluations=3, evaluation_episodes=2, evaluation_exploration=0.1
     ),
-    recording=Keep(checkpoints=3, video_episodes=0),
+    recording=Keep(checkpoints=3, video_episodes=0, previews=0),
     seed=1,
 )
 AUTOENCODER = Autoencoder(latent_dim=8, channels=(4, 4, 4), stacked_frames=4)
 
 
 def shorten_games(patch: Callable[[Any, str, Any], object]) -> None:
-    """Let episodes end soon, and environments be seeded anew after one or two of them."""
+    """Let episodes end soon, and environments be seeded anew after one or two of them.
+
+    Canonical frames are few.
+    """
     frames = EPISODE_STEPS * 4
     short = {name: replace(each, max_episode_frames=frames) for name, each in PROTOCOLS.items()}
     for module in (play, playing):
         patch(module, "PROTOCOLS", short)
     often_seeded = partial(AtariEnvironments, reseed_after_steps=RESEED_AFTER_STEPS)
     patch(play, "AtariEnvironments", often_seeded)
+    patch(canonical, "ROWS", 100)
+    patch(canonical, "ENVIRONMENTS", 1)
 
 
 def make_run(folder: Path, experiment: Experiment = EXPERIMENT) -> RunFolder:

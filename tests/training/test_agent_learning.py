@@ -56,7 +56,7 @@ def warmed_up(training: AgentTraining, steps: int) -> AgentLearning:
     """Play at random for so many agent steps, and let the embedder look at them."""
     training.play.begin()
     while training.play.steps < steps:
-        training.play.send(training._choose())
+        training.play.send(training.acting.choose(training.play))
         training.play.recv()
     assert training.learning is not None
     training.learning.begin()
@@ -145,7 +145,7 @@ def test_a_play_counts_what_is_acted_upon_and_sums_up_whole_episodes(begin):
     acted, rewards, finished = 0, 0.0, []
     for _ in range(200):
         over = play._step.ended
-        play.send(training._choose())
+        play.send(training.acting.choose(play))
         acted += int((~over).sum())
         play.recv()
         rewards += float(play._step.reward.sum())

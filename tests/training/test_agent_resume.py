@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from playing_runs import AUTOENCODER, EXPERIMENT, SETTINGS, make_run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlmaster.agent_choices import DoubleDQN, Rainbow
 from rlmaster.events import read_events
@@ -41,10 +42,11 @@ RAINBOW = EXPERIMENT.model_copy(
 )
 LEARNING = "rlmaster.training.agent_learning:AgentLearning"
 MEASURING = "rlmaster.training.playing:Evaluator.play"
+SPEED = "train/steps_per_s"
 LOST = [
     (f"{LEARNING}._learn_once", 7, "SIGTERM"),
     (MEASURING, 1, "SIGTERM"),
-    (MEASURING, 1, "SIGKILL"),  # the same one, which was put off
+    ("rlmaster.training.checkpoint:_write", 1, "SIGKILL"),  # the same one, put off, is in the curve
     ("rlmaster.training.play:Play.recv", 11, "SIGKILL"),
 ]
 LOST_IN_EVERY_PHASE = [
@@ -87,6 +89,7 @@ def state_of(run: RunFolder, which: str) -> dict[str, Any]:
     """Return all that a checkpoint holds but for which run wrote it."""
     checkpoint = read_checkpoint(find_checkpoint(run.checkpoints, which))
     counters = {name: value for name, value in checkpoint.counters.items() if name != "run"}
+    counters["points"] = [point for point in counters["points"] if point[0] != SPEED]
     return as_data({**vars(checkpoint), "counters": counters})
 
 
@@ -99,20 +102,23 @@ def rows_of(run: RunFolder) -> dict[str, np.ndarray]:
 
 
 def curves_of(run: RunFolder) -> dict[str, list[Any]]:
-    """Return steps and values of all curves but that of the measured speed.
-
-    An evaluation that a stop put off may be there twice, if a kill came just after it was made up.
-    """
-    series = read_scalars(run.tensorboard)
-    del series["train/steps_per_s"]
-    curves = {
-        tag: list(zip(points.steps.tolist(), points.values.tolist(), strict=True))
-        for tag, points in series.items()
-    }
+    """Return steps and values of all curves; of the measured speed only steps, each there once."""
     return {
-        tag: list(dict.fromkeys(points)) if tag.startswith("evaluation/") else points
-        for tag, points in curves.items()
+        tag: list(points.steps)
+        if tag == SPEED
+        else list(zip(points.steps.tolist(), points.values.tolist(), strict=True))
+        for tag, points in read_scalars(run.tensorboard).items()
     }
+
+
+def pictures_of(run: RunFolder) -> dict[str, bytes]:
+    """Return all previews by name; TensorBoard has each of them once."""
+    pictures = {path.name: path.read_bytes() for path in run.preview_files()}
+    if pictures:
+        shown = EventAccumulator(str(run.tensorboard_images), {"images": 0}).Reload()
+        steps = [each.step for each in shown.Images("preview")]
+        assert [f"step-{step:09d}.png" for step in steps] == list(pictures)
+    return pictures
 
 
 def assert_equal(cut: RunFolder, whole: RunFolder) -> None:
@@ -128,6 +134,7 @@ def assert_equal(cut: RunFolder, whole: RunFolder) -> None:
     assert cut.progress().result == whole.progress().result
     for one, other in zip(cut.video_files(), whole.video_files(), strict=True):
         assert one.read_bytes() == other.read_bytes()
+    assert pictures_of(cut) == pictures_of(whole)
     half = [path for path in cut.path.rglob("*") if re.search(r"tmp|partial", path.name)]
     assert half == []
 

@@ -4,7 +4,9 @@ import importlib
 from pathlib import Path
 
 import pytest
+from made_runs import make_run
 
+from rlmaster.durable_files import write_json
 from rlmaster.errors import RunFolderError, TrainingError
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.recording import Recording
@@ -92,3 +94,12 @@ def test_a_mistake_in_code_keeps_its_traceback(
     said = capsys.readouterr().err
     assert said.count("Traceback") == 1
     assert said.endswith("KeyError: 'missing'\n")
+
+
+def test_a_run_whose_configuration_was_changed_does_not_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    write_json(run.provenance_file, {"experiment": {**run.config(), "seed": 7}})
+    assert process.main(run.path) == 1
+    assert "seed is 1 and was 7; `rlmaster branch" in capsys.readouterr().err

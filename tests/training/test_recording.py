@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlmaster.events import read_events
 from rlmaster.reports.scalars import read_scalars
@@ -260,6 +262,41 @@ def test_the_next_attempt_goes_on_with_the_curves_from_its_first_step(run: RunFo
     curve = read_scalars(run.tensorboard)["train/loss"]
     assert curve.steps.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert curve.values.tolist() == [0, 0, 0, 0, 4, 4, 4, 4]
+
+
+def test_what_was_measured_at_a_checkpoint_s_step_is_there_once(run: RunFolder) -> None:
+    known: list[tuple[str, float]] = []
+    recording = Recording(run)
+    recording.scalars(3, {"train/loss": 3.0})
+    recording.scalars(4, {"train/loss": 4.0})
+    recording.scalars(4, {"train/rate": 0.5})
+    recording.later(partial(lambda first: known.extend(first.points_at(4)), recording))
+    recording.close()
+    for evaluation in (0.25, 0.5):  # the first is killed before a checkpoint says so
+        recording = Recording(run)
+        recording.begin(5, known)
+        recording.scalars(4, {"evaluation/return": evaluation})
+        recording.close()
+    assert known == [("train/loss", 4.0), ("train/rate", 0.5)]
+    assert recording.points_at(4) == [*known, ("evaluation/return", 0.5)]
+    assert recording.points_at(3) == []
+    curves = read_scalars(run.tensorboard).items()
+    assert {tag: (each.steps.tolist(), each.values.tolist()) for tag, each in curves} == {
+        "train/loss": ([3, 4], [3.0, 4.0]),
+        "train/rate": ([4], [0.5]),
+        "evaluation/return": ([4], [0.5]),
+    }
+
+
+def test_pictures_of_a_checkpoint_s_step_stay(run: RunFolder) -> None:
+    for first_step, points in ((0, None), (5, [])):
+        recording = Recording(run)
+        recording.begin(first_step, points)
+        recording.preview(max(4, first_step), lambda: Image.new("RGB", (4, 3)))
+        recording.close()
+    shown = EventAccumulator(str(run.tensorboard_images))
+    shown.Reload()
+    assert [image.step for image in shown.Images("preview")] == [4, 5]
 
 
 def test_an_event_is_written_once_however_often_it_happens_again(run: RunFolder) -> None:

@@ -51,6 +51,9 @@ MOMENTS = [
 ]
 
 
+SPEED = "train/updates_per_s"
+
+
 def make_run(folder: Path, experiment: Experiment = EXPERIMENT) -> RunFolder:
     return RunFolder.create(
         folder,
@@ -91,7 +94,7 @@ def milestones(run: RunFolder) -> dict[str, Checkpoint]:
 def curves(run: RunFolder) -> dict[str, list[Any]]:
     """Return steps and values of all curves but that of the measured speed."""
     series = read_scalars(run.tensorboard)
-    assert series.pop("train/updates_per_s").steps.tolist() == [10, 20, 30, 40]
+    assert series.pop(SPEED).steps.tolist() == [10, 20, 30, 40]
     return {tag: [points.steps.tolist(), points.values.tolist()] for tag, points in series.items()}
 
 
@@ -125,6 +128,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def without_run(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return all that a checkpoint holds but for which run wrote it."""
     counters = {name: value for name, value in checkpoint.counters.items() if name != "run"}
+    counters["points"] = [point for point in counters["points"] if point[0] != SPEED]
     return {**vars(checkpoint), "counters": counters}
 
 
