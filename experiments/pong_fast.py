@@ -10,7 +10,7 @@ experiment = Experiment(
     environment=Atari(game="Pong", protocol="classic"),
     embedder=PixelEncoder(channels=(16, 32, 32), latent_dim=1568),
     agent=FastAgent(),
-    agent_training=AgentTraining(steps=250_000, evaluations=10),
+    agent_training=AgentTraining(steps=300_000, evaluations=15),
 )
 
 if __name__ == "__main__":
