@@ -34,7 +34,7 @@ from rlmaster.run_folder import RunFolder
 from rlmaster.training import embedder_training, recording
 from rlmaster.training.canonical import canonical_frames
 from rlmaster.training.evaluation import MeasuredFrames, held_out_frames
-from rlmaster.training.render import load_embedder
+from rlmaster.training.kept_networks import load_embedder
 from rlmaster.training.seeds import seeds_from
 from rlmaster.training.update import best_device
 

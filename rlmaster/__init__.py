@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         ReplayFrames,
         UniformStateFrames,
     )
-    from rlmaster.loaded_run import LoadedRun, load_run
+    from rlmaster.loaded_run import LoadedRun, load_policy, load_run
 
 _HOMES = {
     "Agent": "rlmaster.agent_choices",
@@ -80,6 +80,7 @@ _HOMES = {
     "ValueAgent": "rlmaster.agent_choices",
     "VariationalAutoencoder": "rlmaster.embedder_choices",
     "launch": "rlmaster.cli.launch",
+    "load_policy": "rlmaster.loaded_run",
     "load_run": "rlmaster.loaded_run",
 }
 
@@ -115,6 +116,7 @@ __all__ = [
     "ValueAgent",
     "VariationalAutoencoder",
     "launch",
+    "load_policy",
     "load_run",
 ]
 

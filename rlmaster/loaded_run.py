@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlmaster.experiment import Experiment
+from rlmaster.policy_folder import PolicyFolder
 from rlmaster.project import Project
 from rlmaster.run_folder import Progress, RunFolder
 from rlmaster.run_index import find_run, run_at
@@ -131,6 +132,29 @@ def load_run(run: str | Path) -> LoadedRun:
     """
     folder = run_at(str(run)) or find_run(str(run), Project.containing(Path.cwd()).runs)
     return LoadedRun(folder)
+
+
+def load_policy(folder: str | Path) -> "BaseAgent":
+    """Return the agent that `rlmaster export` wrote, on the processor and in evaluation mode.
+
+    `act` of it gives the actions `(B,)` that look best for observations `(B, K, H, W)`, uint8. It
+    only plays: weights that acting does not need are NaN.
+
+    Args:
+        folder: The policy, from here or from the present project, such as `policies/pong`.
+
+    Raises:
+        ProjectError: If there is no such folder, and no project to look in.
+        UsageError: If it holds no policy.
+        SpecificationError: If this version no longer knows a field of its configuration.
+        TrainingError: If its weights are damaged, or of another agent than that describes.
+    """
+    from rlmaster.training.trained_policy import read_policy
+
+    path = Path(folder)
+    if not path.exists():
+        path = Project.containing(Path.cwd()).root / path
+    return read_policy(PolicyFolder(path))
 
 
 def _make_importable(folder: RunFolder) -> None:

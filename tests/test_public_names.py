@@ -34,6 +34,7 @@ PUBLIC_NAMES = [
     "ValueAgent",
     "VariationalAutoencoder",
     "launch",
+    "load_policy",
     "load_run",
 ]
 

@@ -12,6 +12,7 @@ from rlmaster.cli import (
     control,
     doctor,
     experiments,
+    export,
     follow,
     host_check,
     host_setup,
@@ -65,6 +66,7 @@ app.command("doctor")(doctor.doctor_command)
 app.command("tensorboard")(tensorboard.tensorboard_command)
 app.command("frames")(reading.frames_command)
 app.command("render")(render.render_command)
+app.command("export")(export.export_command)
 app.command("delete")(storage.delete_command)
 app.command("restore")(storage.restore_command)
 app.command("gc")(storage.gc_command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlmaster.cli.terminal import plain
-from rlmaster.errors import ProjectError, RlmasterError
+from rlmaster.errors import ProjectError, RlmasterError, UsageError
 
 if TYPE_CHECKING:
     from rlmaster.run_folder import RunFolder
@@ -91,6 +91,30 @@ def find_run_folder(run: str) -> "tuple[RunFolder, Path]":
             return index.find(run), runs
     except ProjectError as error:
         raise ProjectError(f"{error}{_way_back(run, runs)}") from None
+
+
+def require_checkpoint(run: "RunFolder", which: str) -> None:
+    """Refuse a checkpoint that a run does not have; whether it is whole is seen when it is read.
+
+    Args:
+        run: Whose.
+        which: `newest`, `best`, or the name of a folder in `checkpoints/`.
+
+    Raises:
+        UsageError: If there is none, with those that there are.
+    """
+    kept = [path.name for path in run.checkpoint_folders()]
+    has_best = (run.checkpoints / "best.json").is_file()
+    if which in (*kept, *["newest"] * bool(kept), *["best"] * has_best):
+        return
+    what = "no checkpoint yet" if which == "newest" else f"no checkpoint {which!r}"
+    elsewhere = None if kept else run.elsewhere()
+    raise UsageError(
+        f"run {run.short_id} has {what}; there are: {', '.join(kept) or 'none yet'}"
+        if elsewhere is None
+        else f"run {run.short_id} has {what} here; `rlmaster pull --all {run.short_id}` brings "
+        f"what it has kept from {elsewhere.host}"
+    )
 
 
 def _way_back(run: str, runs: Path) -> str:

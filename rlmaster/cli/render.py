@@ -1,28 +1,16 @@
 """`rlmaster render`: film what a run's networks make of the game, for people to look at."""
 
-import json
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder
-from rlmaster.cli.terminal import INTERRUPTED, answer, answer_json, say
-from rlmaster.errors import UsageError
-
-if TYPE_CHECKING:
-    from rlmaster.follower import Update
-    from rlmaster.run_folder import RunFolder
+from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder, require_checkpoint
+from rlmaster.cli.learning_child import answer_of_child
+from rlmaster.cli.terminal import answer, answer_json, say
 
 MADE = ("strip", "video", "best", "median")
 """What the child may have made: of a stored episode the first two, of an agent the others."""
-LAST_CHANCE_S = 10.0
-"""How long an interrupted child may take to remove what it has half made."""
 
 
 def render_command(
@@ -54,13 +42,18 @@ def render_command(
     """
     folder, _ = find_run_folder(run)
     if not listing:
-        _refuse_unless_known(checkpoint, folder)
+        require_checkpoint(folder, checkpoint)
     options = ["--list"] if listing else [f"--checkpoint={checkpoint}"]
     if episode is not None:
         options.append(f"--episode={episode}")
     if out is not None:
         options.append(f"--out={out.expanduser().absolute()}")
-    made = _run_child(folder, options)
+    made = answer_of_child(
+        folder,
+        "rlmaster.training.render",
+        options,
+        interrupted="interrupted before the film was made",
+    )
     if as_json:
         answer_json(made)
     elif listing:
@@ -71,77 +64,6 @@ def render_command(
     if made.get("note"):
         say(made["note"])
         raise typer.Exit(1)
-
-
-def _refuse_unless_known(checkpoint: str, run: "RunFolder") -> None:
-    """Refuse a checkpoint that a run does not have; whether it is whole is seen when it is read."""
-    known = [path.name for path in run.checkpoint_folders()]
-    if checkpoint not in ("newest", "best", *known):
-        raise UsageError(
-            f"run {run.short_id} has no checkpoint {checkpoint!r}; "
-            f"there are: {', '.join(known) or 'none yet'}"
-        )
-
-
-def _run_child(run: "RunFolder", options: list[str]) -> dict[str, Any]:
-    """Run the learning side's part in a process of its own, and return what it answered."""
-    from rlmaster.cli.progress import shown
-
-    command = [sys.executable, "-m", "rlmaster.training.render", str(run.path), *options]
-    say(f"{run.name} {run.short_id}: opening its networks")
-    # A group of its own, so that Ctrl-C reaches it once, from here, and it can tidy up.
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            process_group=0,
-        ) as child,
-    ):
-        assert child.stdout is not None
-        made = None
-        try:
-            with shown(run, quiet=False) as show:
-                for line in _lines(child.stdout):
-                    made = line.get("answer", made)
-                    if made is None:
-                        show(_update(run, line))
-            code = child.wait()
-        except KeyboardInterrupt:
-            _interrupt(child)
-            say("interrupted before the film was made")
-            raise typer.Exit(INTERRUPTED) from None
-        if made is None or code:
-            said.seek(0)
-            say(said.read().decode(errors="replace").rstrip() or f"it ended with exit code {code}")
-            raise typer.Exit(code if code > 0 else 1)
-        return made
-
-
-def _lines(stream: Iterable[str]) -> Iterable[dict[str, Any]]:
-    return map(json.loads, stream)
-
-
-def _update(run: "RunFolder", line: dict[str, Any]) -> "Update":
-    """Return what the child says on the way as what a follower would see."""
-    from rlmaster.events import event
-    from rlmaster.follower import Update
-    from rlmaster.run_folder import Progress
-
-    events = [event("note", line["note"])] if "note" in line else []
-    return Update(run.status(), Progress(**line.get("progress", {})), events)
-
-
-def _interrupt(child: subprocess.Popen[str]) -> None:
-    """Hand an interrupt on, and see the child go."""
-    child.send_signal(signal.SIGINT)
-    try:
-        child.wait(LAST_CHANCE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
 
 
 def _described(row: dict[str, Any]) -> str:

@@ -15,14 +15,12 @@ from rlmaster.errors import LaunchError, ProjectError, UsageError
 from rlmaster.experiment import scientific_digest
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.frame_sources import RANDOM, SCRIPTED, AgentFrames
+from rlmaster.policy_folder import CONFIG, WEIGHTS
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import find_run
 
 AGENT_FRAMES = f"{AgentFrames.__module__}:{AgentFrames.__qualname__}"
 RANDOM_AGENT = f"{RandomAgent.__module__}:{RandomAgent.__qualname__}"
-CONFIG = "config.json"
-SHIPPED_WEIGHTS = "policy.safetensors"
-"""What the weights are called in a folder that holds nothing but a policy."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +128,10 @@ def _of_run(name: str, runs: Path) -> EarlierPolicy:
 
 def _in_folder(folder: Path, project: Path) -> EarlierPolicy:
     """Return the policy that a folder holds, which is named by its place in the project."""
-    weights, config = folder / SHIPPED_WEIGHTS, read_json(folder / CONFIG)
+    weights, config = folder / WEIGHTS, read_json(folder / CONFIG)
     if config is None or not weights.is_file():
         raise UsageError(
-            f"{folder} is no policy, which is {SHIPPED_WEIGHTS} and the {CONFIG} that it was "
+            f"{folder} is no policy, which is {WEIGHTS} and the {CONFIG} that it was "
             "trained with; name a folder that has both, or a run"
         )
     inside = folder.is_relative_to(project)

@@ -1,101 +1,34 @@
 """`python -m rlmaster.training.render RUN_FOLDER`: film what a run's networks make of the game.
 
 Nothing is trained and nothing of the run is changed; a film and a strip of pictures are added, or
-two films where the networks are an agent's, which plays for them. What is said on stdout is one
-JSON object a line, for `rlmaster render`, which starts this as a child: `progress` and `note` on
-the way, `answer` last.
+two films where the networks are an agent's, which plays for them. `rlmaster render` starts this as
+a child.
 """
 
 import argparse
 import io
-import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from rlmaster.agents.base import BaseAgent
 from rlmaster.durable_files import write_atomically
-from rlmaster.embedders.base import BaseEmbedder, build_embedder, load_networks
-from rlmaster.errors import RlmasterError, RunFolderError, TrainingError
+from rlmaster.embedders.base import BaseEmbedder
+from rlmaster.errors import TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.agent_render import film_agent, no_stored_episodes
-from rlmaster.training.checkpoint import find_checkpoint, list_checkpoints, read_networks
+from rlmaster.training.answering import OnNote, answer_parent
 from rlmaster.training.filmstrip import draw_filmstrip
 from rlmaster.training.gallery import drawn_pairs, moving_moments
+from rlmaster.training.kept_networks import load_embedder, load_player
 from rlmaster.training.stored_replay import OnProgress, StoredReplay
-from rlmaster.training.trained_policy import load_agent
 from rlmaster.training.update import best_device
 from rlmaster.training.video import write_video
 
 MOMENTS = 8
 """Columns of the strip."""
-INTERRUPTED = 130
-
-
-def load_embedder(
-    run: RunFolder, experiment: Experiment, which: str, on_note: Callable[[str], None]
-) -> tuple[BaseEmbedder, Path]:
-    """Return networks on the best device and in evaluation mode, and the checkpoint they are of.
-
-    Args:
-        run: Whose networks.
-        experiment: What the run's config.json describes.
-        which: `best`, a folder's name, or `newest`, which passes over damaged ones.
-        on_note: Told of each that is passed over.
-
-    Raises:
-        RunFolderError: If there is no such checkpoint, it is damaged, or does not fit.
-        TrainingError: If there is no such embedder.
-    """
-    embedder = build_embedder(experiment)
-    checkpoint, weights = _read_weights(run, which, on_note)
-    try:
-        load_networks(embedder, weights)
-    except TrainingError as error:
-        raise _misfit(checkpoint) from error
-    return embedder.to(best_device()).eval(), checkpoint
-
-
-def load_player(
-    run: RunFolder, experiment: Experiment, which: str, on_note: Callable[[str], None]
-) -> tuple[BaseAgent, Path]:
-    """Return an agent on the best device and in evaluation mode, and the checkpoint it is of.
-
-    Arguments and errors are those of `load_embedder`.
-    """
-    checkpoint, weights = _read_weights(run, which, on_note)
-    try:
-        agent = load_agent(experiment, weights)
-    except TrainingError as error:
-        raise _misfit(checkpoint) from error
-    return agent.to(best_device()), checkpoint
-
-
-def _misfit(checkpoint: Path) -> RunFolderError:
-    return RunFolderError(
-        f"{checkpoint} does not fit the networks that the run's config.json describes; one of "
-        "the two was changed or copied from another run"
-    )
-
-
-def _read_weights(
-    run: RunFolder, which: str, on_note: Callable[[str], None]
-) -> tuple[Path, dict[str, Tensor]]:
-    checkpoint = find_checkpoint(run.checkpoints, which)
-    if which != "newest":
-        return checkpoint, read_networks(checkpoint)
-    for checkpoint in reversed(list_checkpoints(run.checkpoints)):
-        try:
-            return checkpoint, read_networks(checkpoint)
-        except RunFolderError as error:
-            on_note(f"{error}; it is passed over")
-    raise RunFolderError(f"no checkpoint in {run.checkpoints} is whole; --checkpoint best may be")
 
 
 def draw_strip(embedder: BaseEmbedder, store: FrameStore, path: Path, about: str) -> None:
@@ -147,7 +80,7 @@ def render(
     which: str,
     out: Path,
     on_progress: OnProgress,
-    on_note: Callable[[str], None],
+    on_note: OnNote,
 ) -> dict[str, Any]:
     """Make the film and the strip of an episode, or the films of an agent's evaluation.
 
@@ -227,43 +160,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder to write into; the run's videos/")
     parser.add_argument("--list", action="store_true", help="list the stored episodes instead")
     chosen = parser.parse_args(arguments)
-    run, stdout = RunFolder(chosen.run_folder), sys.stdout
+    run = RunFolder(chosen.run_folder)
 
-    def tell(kind: str, value: Any) -> None:
-        stdout.write(f"{json.dumps({kind: value})}\n")
-        stdout.flush()
+    def work(on_progress: OnProgress, on_note: OnNote) -> dict[str, Any]:
+        if chosen.list:
+            return list_episodes(run, on_progress)
+        return render(
+            run,
+            number=chosen.episode,
+            which=chosen.checkpoint,
+            out=chosen.out or run.videos,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
 
-    def on_progress(phase: str, step: int, total: int, axis: str) -> None:
-        tell("progress", {"phase": phase, "step": step, "total": total, "axis": axis})
-
-    try:
-        with redirect_stdout(sys.stderr):  # whatever the run's own code prints is no answer
-            _import_from(run)
-            if chosen.list:
-                answer = list_episodes(run, on_progress)
-            else:
-                answer = render(
-                    run,
-                    number=chosen.episode,
-                    which=chosen.checkpoint,
-                    out=chosen.out or run.videos,
-                    on_progress=on_progress,
-                    on_note=lambda sentence: tell("note", sentence),
-                )
-        tell("answer", answer)
-    except RlmasterError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
-
-
-def _import_from(run: RunFolder) -> None:
-    """Let the run's own embedders be found, before present files of the same name."""
-    paths = [str(path) for path in run.code_paths()]
-    sys.path[:0] = paths[1:]  # the script's folder
-    sys.path += paths[:1]  # the snapshot, behind because it holds a package rlmaster too
+    return answer_parent(run, work)
 
 
 if __name__ == "__main__":
