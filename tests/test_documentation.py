@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     *("--set", "frames.steps=1000"),
@@ -20,6 +22,24 @@ assert embedder.embed(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2,
 assert run.config["embedder"]["latent_noise"] == 0.2
 assert len(run.scalars()["canonical/error"].values) == 4
 assert len(run.scalars()["train/latent_size"].values) == 20
+"""
+TINY_PLAY = [
+    *("--set", "agent.warm_up_steps=200"),
+    *("--set", "agent.target_period_updates=20"),
+    *("--set", "agent_training.steps=400"),
+    *("--set", "agent_training.evaluations=3"),
+    *("--set", "agent_training.evaluation_episodes=1"),
+    *("--set", "recording.video_episodes=0"),
+]
+REBUILD_AGENT = """
+import rlmaster, torch
+run = rlmaster.load_run("last")
+agent = run.agent()
+assert type(agent).__name__ == "SoftValues", agent
+assert agent.act(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2,)
+assert run.config["agent"]["temperature"] == 0.1
+assert not torch.equal(agent.values.weight, agent.target_values.weight)  # which move at 20 and 40
+assert len(run.scalars()["evaluation/return"].values) == 4
 """
 
 
@@ -43,8 +63,21 @@ def test_an_embedder_in_the_users_own_files_trains_and_comes_back(rlmaster) -> N
     assert rebuilt.returncode == 0, rebuilt.stderr
 
 
-def test_the_embedder_that_is_shown_is_the_one_in_experiments() -> None:
-    for name, code in code_blocks("docs/your_own_embedder.md").items():
+def test_an_agent_in_the_users_own_files_learns_and_comes_back(rlmaster) -> None:
+    files = code_blocks("docs/your_own_agent.md")
+    assert len(files) == 3
+    for name, code in files.items():
+        (rlmaster.project / name).write_text(code)
+    given = ["--rationale", "as documented", "--yes", "--follow", *TINY_PLAY]
+    done = rlmaster("launch", "pong_soft", *given, "--set", "agent.temperature=0.1")
+    assert done.returncode == 0, done.stderr
+    rebuilt = rlmaster.python("-c", REBUILD_AGENT)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+@pytest.mark.parametrize("document", ["docs/your_own_embedder.md", "docs/your_own_agent.md"])
+def test_what_is_shown_is_what_is_in_experiments(document: str) -> None:
+    for name, code in code_blocks(document).items():
         assert (ROOT / name).read_text() == code, name
 
 

@@ -137,7 +137,7 @@ def _files(run: "RunFolder") -> dict[str, Path]:
     wanted = {
         "report": run.report / "report.pdf",
         "report source": run.report / "report.tex",
-        "video": videos[-1] if videos else None,
+        **{"video" if len(videos) == 1 else f"{path.stem} video": path for path in videos},
         "preview": previews[-1] if previews else None,
         "plots": run.plots,
         "curves": run.tensorboard,
