@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rlmaster.agent_choices import Agent, LearningAgent
 from rlmaster.embedder_choices import Autoencoder, Embedder
 from rlmaster.errors import near_match
-from rlmaster.experiment_data import meaningful
+from rlmaster.experiment_data import OWN_LOSS, meaningful
 from rlmaster.frame_sources import FrameSource, RandomFrames
 from rlmaster.specification import AnyPart, Specification, at_defaults, digest
 
@@ -175,7 +175,7 @@ class Experiment(Specification):
 
     @model_validator(mode="after")
     def _agent_and_encoder_fit(self) -> Self:
-        uses_own_loss = self.agent is None or self.encoder.losses in ("representation", "both")
+        uses_own_loss = self.agent is None or self.encoder.losses in OWN_LOSS
         if uses_own_loss and not self.embedder.has_loss:
             name = type(self.embedder).__name__
             raise ValueError(

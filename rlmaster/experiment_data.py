@@ -8,6 +8,8 @@ from typing import Any, cast
 
 ABOUT_AN_AGENT = frozenset({"agent", "agent_training", "encoder"})
 """Groups of fields that mean nothing where there is no agent."""
+OWN_LOSS = ("representation", "both")
+"""Losses of an encoder that the embedder's training has a part in."""
 SCRATCH = "scratch"
 STYLES: Mapping[tuple[bool, str], str] = {
     (False, "none"): "random frozen",
@@ -40,8 +42,17 @@ def budget(experiment: Mapping[str, Any]) -> int:
 
 
 def meaningful(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an experiment without the groups of fields that mean nothing in it."""
-    left_out = frozenset[str]() if plays(experiment) else ABOUT_AN_AGENT
+    """Return an experiment without the groups of fields that mean nothing in it.
+
+    Who plays learns from what is played, and from no collected frames; the embedder's own training
+    matters to it only where its own loss changes the encoder.
+    """
+    if not plays(experiment):
+        left_out = ABOUT_AN_AGENT
+    else:
+        encoder = experiment.get("encoder")
+        losses = cast("dict[str, Any]", encoder).get("losses") if isinstance(encoder, dict) else ""
+        left_out = {"frames"} if losses in OWN_LOSS else {"frames", "training"}
     return {name: value for name, value in experiment.items() if name not in left_out}
 
 

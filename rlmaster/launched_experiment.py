@@ -6,7 +6,7 @@ so; what decides what is learned may not, or the run would not be what it says i
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from rlmaster.durable_files import JsonObject
@@ -52,7 +52,8 @@ def _changed(before: JsonObject, now: JsonObject) -> dict[str, tuple[str, str]]:
     """Return present and earlier value, as text, of the fields in which what is learned differs."""
     if before == now:
         return {}
-    new, old = _decisive(now), _decisive(before)
+    telling = meaningful(before).keys() | meaningful(now).keys()
+    new, old = _decisive(now, telling), _decisive(before, telling)
     return {
         name: (_written(name, new), _written(name, old))
         for name in {**new, **old}
@@ -60,13 +61,13 @@ def _changed(before: JsonObject, now: JsonObject) -> dict[str, tuple[str, str]]:
     }
 
 
-def _decisive(experiment: JsonObject) -> dict[str, Any]:
+def _decisive(experiment: JsonObject, telling: Set[str]) -> dict[str, Any]:
     """Return all that decides what is learned, the seed too, by dotted names."""
     from rlmaster.experiment import NOT_SCIENTIFIC  # here, since pydantic takes a while
     from rlmaster.specification import flattened
 
-    free = NOT_SCIENTIFIC - {"seed"}
-    return flattened({k: v for k, v in meaningful(experiment).items() if k not in free})
+    kept = telling - NOT_SCIENTIFIC | {"seed"}
+    return flattened({name: value for name, value in experiment.items() if name in kept})
 
 
 def _written(name: str, fields: Mapping[str, Any]) -> str:

@@ -56,4 +56,21 @@ def test_what_is_about_an_agent_means_nothing_without_one():
     left_out = EMBEDDER.to_data().keys() - meaningful(EMBEDDER.to_data()).keys()
 
     assert left_out == {"agent", "agent_training", "encoder"}
-    assert meaningful(PLAYS.to_data()) == PLAYS.to_data()
+
+
+@pytest.mark.parametrize(
+    ("losses", "left_out"),
+    [
+        ("td", {"frames", "training"}),
+        ("none", {"frames", "training"}),
+        ("representation", {"frames"}),
+        ("both", {"frames"}),
+    ],
+)
+def test_who_plays_needs_no_frames_and_an_embedders_training_only_for_its_own_loss(
+    losses, left_out
+):
+    encoder = {**PLAYS.to_data()["encoder"], "losses": losses}
+    data = {**PLAYS.to_data(), "encoder": encoder}
+
+    assert data.keys() - meaningful(data).keys() == left_out

@@ -40,7 +40,8 @@ def refusal(run: RunFolder) -> str:
 def test_what_does_not_change_what_is_learned_may_change(run):
     require_as_launched(run)
     more = {"requires": {"gpu": True}, "frame_storage": "disk", "tags": ["new"], "name": "other"}
-    edit(run, recording={"previews": 3}, on_lost="resume", **more)
+    unused = {"training": {"learning_rate": 3}, "frames": {"steps": 7}}  # by who learns end to end
+    edit(run, recording={"previews": 3}, on_lost="resume", **more, **unused)
     require_as_launched(run)
 
 
@@ -63,8 +64,11 @@ def test_what_changes_it_is_named_with_both_values_and_the_command_for_it(run):
     [
         ({"agent": None}, "agent.type is absent and was rlmaster.agent_choices:DoubleDQN"),
         ({"embedder": {"type": "mine:Own"}}, "embedder.type is mine:Own and was rlmaster"),
-        ({"training": {"updates": 1, "batch_size": 2, "learning_rate": 3}, "seed": 4}, "1 more;"),
-        ({"training": {"compile": "never"}}, "training.compile is never and was absent"),
+        ({"agent": {"n_step": 3, "discount": 0.9, "learning_rate": 3}, "seed": 4}, "1 more;"),
+        (
+            {"agent_training": {"compile": "never"}},
+            "agent_training.compile is never and was absent",
+        ),
     ],
 )
 def test_what_cannot_be_set_field_by_field_is_branched_as_it_is(run, changes, shown):

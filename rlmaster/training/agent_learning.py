@@ -8,6 +8,7 @@ from rlmaster.agent_choices import LearningAgent
 from rlmaster.agents.base import BaseAgent
 from rlmaster.agents.exploration import importance_exponent
 from rlmaster.experiment import Experiment
+from rlmaster.experiment_data import OWN_LOSS
 from rlmaster.replay.batches import TransitionBatch
 from rlmaster.replay.buffer import ReplayBuffer
 from rlmaster.training.agent_update import (
@@ -62,7 +63,7 @@ class AgentLearning:
         self.optimiser = make_agent_optimiser(agent, self._specification, self._encoder)
         self.representation_optimiser = (
             make_optimiser(agent.encoder.embedder, experiment.training)
-            if self._encoder.losses in ("representation", "both")
+            if self._encoder.losses in OWN_LOSS
             else None
         )
         training = experiment.agent_training

@@ -8,6 +8,7 @@ or by nothing, is noise.
 
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.experiment import Experiment
+from rlmaster.experiment_data import OWN_LOSS
 from rlmaster.training.agent_learning import AgentLearning
 from rlmaster.training.canonical import CanonicalFrames
 from rlmaster.training.gallery import Moments, moments_of_a_run
@@ -89,7 +90,7 @@ def _due_updates(experiment: Experiment, learning: AgentLearning | None) -> froz
     """Return the updates after which an embedder is drawn; none where that would show nothing."""
     encoder = experiment.encoder
     comes_trained = encoder.weights != "scratch"
-    means_something = comes_trained or encoder.losses in ("representation", "both")
+    means_something = comes_trained or encoder.losses in OWN_LOSS
     if learning is None or encoder.losses == "none" or not means_something:
         return frozenset()
     frozen = learning.updates_after(encoder.unfreeze_at_steps)

@@ -93,8 +93,8 @@ def index(tmp_path_factory):
         ("embedder.type:MINE:wide", "wide"),
         ("embedder.channels:[1, 2]", "wide"),
         ("training.compile:true", "wide"),
-        ("training.learning_rate:0.0005", "live old"),
-        ("training.learning_rate:<=5e-4 seed:1", "live old"),
+        ("training.learning_rate:0.0005", "old"),
+        ("training.learning_rate:<=5e-4 seed:1", "old"),
         ("Training.Updates:>=1000", "wide"),
     ],
 )
