@@ -1,6 +1,6 @@
 """Pong: how soon does an agent beat the game on two processor cores?
 
-Half an hour. Small networks of 84x84 pixels, all from the agent's own loss.
+Half an hour on one of them. Small networks of 84x84 pixels, all from the agent's own loss.
 """
 
 from rlmaster import AgentTraining, Atari, Experiment, FastAgent, PixelEncoder, launch
