@@ -1,14 +1,21 @@
-"""The project's own experiment scripts describe themselves, and there is one for each embedder."""
+"""The project's own experiments: scripts describe themselves, policies play as they are said to."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
-from rlmaster import embedder_choices
+from rlmaster import embedder_choices, load_policy
+from rlmaster.atari.protocols import PROTOCOLS
+from rlmaster.atari.scores import reference_scores
+from rlmaster.durable_files import read_json
 from rlmaster.embedder_choices import DrawingEmbedder
 from rlmaster.experiment_script import describe_script
+from rlmaster.training.playing import Evaluator
 
-SCRIPTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("pong_*.py"))
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+SCRIPTS = sorted(EXPERIMENTS.glob("pong_*.py"))
+POLICIES = sorted((EXPERIMENTS / "policies").iterdir())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
@@ -28,3 +35,24 @@ def test_every_embedder_has_a_script() -> None:
     }
     assert len(offered) == 5
     assert offered <= shown
+
+
+@pytest.mark.parametrize("folder", POLICIES, ids=lambda folder: folder.name)
+def test_a_shipped_policy_is_small_and_knows_its_game(folder: Path) -> None:
+    config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
+    assert config is not None
+    assert result is not None
+    assert (folder / "policy.safetensors").stat().st_size == result["policy"]["bytes"] < 2_000_000
+    atari = config["environment"]
+    evaluator = Evaluator(
+        atari["game"],
+        PROTOCOLS[atari["protocol"]],
+        episodes=1,
+        exploration=0.01,  # so that none waits for a ball that it never serves
+        seed=12345,  # which is that of no run
+        device=torch.device("cpu"),
+    )
+    came_to = evaluator.play(load_policy(folder), lambda _steps: None).returns
+    scores = reference_scores(atari["game"])
+    assert scores is not None
+    assert came_to.mean > scores.random + (result["policy"]["mean_return"] - scores.random) / 4
