@@ -1,6 +1,7 @@
 """Pong: how soon does an agent beat the game on two processor cores?
 
-Three quarters of an hour on one of them. Small networks of 84x84 pixels, all from the agent's own loss.
+Three quarters of an hour on one of them. Small networks of 84x84 pixels, which learn from the
+agent's own loss alone.
 """
 
 from rlmaster import AgentTraining, Atari, Experiment, FastAgent, PixelEncoder, launch

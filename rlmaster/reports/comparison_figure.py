@@ -54,8 +54,9 @@ def draw_contest(path: Path, contest: Contest, folders: Mapping[str, RunFolder])
     if not drawn:
         raise UsageError("none of these runs was measured yet; wait until one is")
     are_named = len({group.name for group, _ in drawn}) == len(drawn)
-    axis = AXIS_WORDS.get(contest.groups[0].outcomes[0].row.axis, "Steps")
-    with drawing(path, axis, metric_name(contest.metric), SIZE_INCHES) as axes:
+    counted = folders[drawn[0][0].outcomes[0].row.id].progress().result.get("axis", "")
+    x_label, y_label = AXIS_WORDS.get(counted, "Steps"), metric_name(contest.metric)
+    with drawing(path, x_label, y_label, SIZE_INCHES) as axes:
         for number, (group, lines) in enumerate(drawn):
             colour = COLOURS[number % len(COLOURS)]
             dash = DASHES[number // len(COLOURS)]
