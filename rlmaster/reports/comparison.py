@@ -176,11 +176,12 @@ def _seed(row: RunRow) -> str:
 def _settings(groups: Mapping[str, Sequence[RunRow]]) -> dict[str, str]:
     """Return what tells each group from the others, under the group's key."""
     differences, _ = differing([rows[0] for rows in groups.values()])
-    telling = [one for one in differences if one.field not in BESIDE_THE_POINT][:MOST_SETTINGS]
+    telling = [one for one in differences if one.field not in BESIDE_THE_POINT]
+    telling.sort(key=lambda one: "" in one.values)  # what all of them have comes first
     return {
         key: ", ".join(
             f"{one.field.rpartition('.')[2]}={one.values[number]}"
-            for one in telling
+            for one in telling[:MOST_SETTINGS]
             if one.values[number]
         )
         for number, key in enumerate(groups)
