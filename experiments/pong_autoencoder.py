@@ -11,7 +11,7 @@ experiment = Experiment(
     environment=Atari(game="Pong"),
     frames=RandomFrames(steps=40_000),
     embedder=Autoencoder(latent_dim=256, channels=(16, 32, 32)),
-    training=EmbedderTraining(updates=3_000),
+    training=EmbedderTraining(updates=5_000),
 )
 
 if __name__ == "__main__":
