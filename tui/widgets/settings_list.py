@@ -98,6 +98,7 @@ class SettingsList(ScrollView, can_focus=True):
         is_there = before is not None and before.name in names
         self.is_typing = self.is_typing and is_there
         self.cursor = names.index(before.name) if before and is_there else 0
+        self.refresh_bindings()  # the cursor may mean another field without having moved
         self._tell()
 
     @property
