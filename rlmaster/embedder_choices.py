@@ -54,7 +54,7 @@ class ConvolutionalEmbedder(Embedder):
 
 
 class DrawingEmbedder(ConvolutionalEmbedder):
-    """An embedder with a decoder that draws a frame from the latent."""
+    """An embedder with a decoder that draws frames from the latent."""
 
     loss: Literal["squared_error", "absolute_error", "hinged"] = "squared_error"
     """Error of a pixel in [0, 1] that is averaged; hinged is squared, and no better than small."""
@@ -81,7 +81,7 @@ class DrawingEmbedder(ConvolutionalEmbedder):
 
 
 class Autoencoder(DrawingEmbedder):
-    """Frames in, the newest of them out again, through a narrow latent."""
+    """Frames in, all of them out again, through a narrow latent."""
 
     builds: ClassVar[str] = "rlmaster.embedders.autoencoder:AutoencoderEmbedder"
 

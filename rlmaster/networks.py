@@ -1,7 +1,7 @@
 """Convolutional encoders and decoders for Atari frames.
 
-Shapes: B batch, K stacked frames, F numbers in a feature map, L latent, C channels, H height,
-W width; frames are 84x84. Weights start as torch draws them. No layer has statistics of a batch, so
+Shapes: B batch, K stacked frames, F numbers in a feature map, L latent, C channels, D numbers that
+frames are drawn from, H height, W width; frames are 84x84. Weights start as torch draws them. No layer has statistics of a batch, so
 that frozen weights stay as they are.
 """
 
@@ -164,19 +164,20 @@ class ResidualUnit(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """The Nature encoder's mirror, `(B, D)` to one frame `(B, 1, 84, 84)`, for every encoder.
+    """The Nature encoder's mirror, `(B, D)` to frames `(B, K, 84, 84)`, for every encoder.
 
-    The last step works at 21x21 and interleaves sixteen channels into the full frame, which costs a
+    The last step works at 21x21 and interleaves sixteen channels into a full frame, which costs a
     fraction of a convolution at 84x84.
     Source of the interleaving: Shi et al. (2016), section 3.2.
     """
 
-    def __init__(self, channels: Sequence[int], inputs: int) -> None:
+    def __init__(self, channels: Sequence[int], inputs: int, *, num_frames: int = 1) -> None:
         """Build the layers.
 
         Args:
             channels: The encoder's channels, in the encoder's order.
-            inputs: Numbers that a frame is drawn from, D.
+            inputs: Numbers that frames are drawn from, D.
+            num_frames: K.
         """
         super().__init__()
         first, second, third = channels
@@ -188,10 +189,10 @@ class FrameDecoder(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(second, first, kernel_size=5, stride=2),  # 21x21
             nn.ReLU(),
-            nn.Conv2d(first, 16, kernel_size=3, padding=1),
+            nn.Conv2d(first, 16 * num_frames, kernel_size=3, padding=1),
             nn.PixelShuffle(4),  # 84x84
         )
 
     def forward(self, code: Tensor) -> Tensor:
-        """Decode `(B, D)` as frames `(B, 1, 84, 84)`, unbounded."""
+        """Decode `(B, D)` as frames `(B, K, 84, 84)`, unbounded."""
         return self.layers(code)

@@ -128,10 +128,10 @@ def test_latents_are_normalised_in_float32_and_then_squashed() -> None:
     assert normalised.std(1, correction=0).tolist() == pytest.approx([1] * 5, abs=1e-3)
 
 
-@pytest.mark.parametrize("channels", [(32, 64, 64), (4, 5, 6)])
-def test_the_decoder_draws_a_frame_each_number_of_which_counts(channels: tuple) -> None:
+@pytest.mark.parametrize(("channels", "count"), [((32, 64, 64), 1), ((4, 5, 6), 3)])
+def test_the_decoder_draws_frames_to_which_each_number_counts(channels: tuple, count: int) -> None:
     torch.manual_seed(0)
-    decoder = FrameDecoder(channels, 7)
+    decoder = FrameDecoder(channels, 7, num_frames=count)
     frames = decoder(torch.eye(7))
-    assert frames.shape == (7, 1, 84, 84)
+    assert frames.shape == (7, count, 84, 84)
     assert not any(torch.equal(one, other) for one, other in pairwise(frames))

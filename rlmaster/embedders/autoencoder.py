@@ -1,7 +1,7 @@
-"""The autoencoder: frames through a narrow latent, and the newest of them back."""
+"""The autoencoder: frames through a narrow latent, and back."""
 
 from rlmaster.embedders.drawing import BaseDrawingEmbedder
 
 
 class AutoencoderEmbedder(BaseDrawingEmbedder):
-    """One or more frames in, the newest of them out."""
+    """One or more frames in, the same out."""

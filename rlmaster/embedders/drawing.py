@@ -1,11 +1,11 @@
-"""What all embedders share that draw a frame from their latent.
+"""What all embedders share that draw frames from their latent.
 
 In Atari games almost all of a frame never changes, and what matters may be two pixels large. So the
 networks see and draw only the difference from a background image, and pixels that differ from it
 weigh more; with plain mean squared error the best answer for a long time is to leave the ball out.
 
-Shapes: B batch, K stacked frames, S frames in a row, F feature map, L latent, A actions; frames
-are 84x84.
+Shapes: B batch, K stacked frames, S frames in a row, D drawn frames, F feature map, L latent, A
+actions; frames are 84x84.
 """
 
 from dataclasses import dataclass
@@ -38,11 +38,13 @@ class Sight:
     """The game's background, shifted as they are, `(1, 1, 84, 84)` or `(B, 1, 84, 84)`."""
     batch: SequenceBatch
     """Where they come from."""
+    num_drawn: int
+    """How many of the newest frames should come out, D."""
 
     @property
     def target(self) -> Tensor:
-        """The frame that should come out, `(B, 1, 84, 84)`: the newest."""
-        return self.frames[:, -1:]
+        """The frames that should come out, `(B, D, 84, 84)`: the newest."""
+        return self.frames[:, -self.num_drawn :]
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ class Term:
 
 
 class BaseDrawingEmbedder(BaseEmbedder):
-    """Stacked frames through a narrow latent, and a frame out again.
+    """Stacked frames through a narrow latent, and out again.
 
-    Subclasses say what the decoder is given, and may add terms to the loss.
+    Subclasses say which come out and what the decoder is given, and may add terms to the loss.
     """
 
     background: Tensor
     draws_next_frame: ClassVar[bool] = False
-    """Whether the frame that comes out is the one after those that went in, or their newest."""
+    """Whether the frame that comes out is the one after those that went in."""
+    draws_whole_stack: ClassVar[bool] = True
+    """Whether otherwise all that went in come out, or the newest alone."""
 
     def __init__(
         self, specification: DrawingEmbedder, *, num_actions: int, decoder_inputs: int | None = None
@@ -73,20 +77,22 @@ class BaseDrawingEmbedder(BaseEmbedder):
         Args:
             specification: What to build.
             num_actions: Actions that the game offers, A.
-            decoder_inputs: Numbers that a frame is drawn from; L if not given.
+            decoder_inputs: Numbers that frames are drawn from; L if not given.
         """
+        whole = self.draws_whole_stack and not self.draws_next_frame
+        self._num_drawn = specification.stacked_frames if whole else 1
         knows_action = specification.inverse_dynamics_weight > 0
         needs_step = self.draws_next_frame or knows_action
         length = specification.stacked_frames + needs_step
         super().__init__(
             specification.latent_dim,
-            sequence_length=max(length, 2) if specification.motion_weight else length,
+            sequence_length=max(length, self._num_drawn + 1 if specification.motion_weight else 0),
             least_frames=2 if needs_step else 1,
         )
         self.specification = specification
         self.encoder = FrameEncoder(specification)
         inputs = specification.latent_dim if decoder_inputs is None else decoder_inputs
-        self.decoder = FrameDecoder(specification.channels, inputs)
+        self.decoder = FrameDecoder(specification.channels, inputs, num_frames=self._num_drawn)
         self.action_head = (
             ActionHead(specification.latent_dim, num_actions) if knows_action else None
         )
@@ -104,7 +110,7 @@ class BaseDrawingEmbedder(BaseEmbedder):
         return self.encoder(_contrast(newest, self.background))
 
     def loss(self, batch: SequenceBatch) -> EmbedderLoss:
-        """Return the error of the drawn frame, and the other terms that the options ask for."""
+        """Return the error of the drawn frames, and the other terms that the options ask for."""
         terms = self._terms(self._see(batch))
         total = torch.stack([term.weight * term.value for term in terms.values()]).sum()
         parts = {name: term.value.detach() for name, term in terms.items()}
@@ -115,7 +121,8 @@ class BaseDrawingEmbedder(BaseEmbedder):
         sight = self._see(batch)
         features = self.encoder.convolutions(self._drawn_stack(sight))
         code, _ = self._code(features, self.encoder.head(features))
-        return Preview(sight.target, self._draw(code, sight).clamp(0, 1))
+        newest = self._draw(code, sight)[:, -1:].clamp(0, 1)
+        return Preview(sight.target[:, -1:], newest)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the trained parameters; the decoder's are apart, for they can decay."""
@@ -131,7 +138,7 @@ class BaseDrawingEmbedder(BaseEmbedder):
     # ------------------------------------------------------------------ what a subclass may say
 
     def _code(self, features: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, Term]]:
-        """Return what a frame is drawn from, `(B, L)`, and the terms that follow from it.
+        """Return what frames are drawn from, `(B, L)`, and the terms that follow from it.
 
         Args:
             features: Flattened feature maps, `(B, F)`.
@@ -141,7 +148,7 @@ class BaseDrawingEmbedder(BaseEmbedder):
         return latents, {}
 
     def _draw(self, code: Tensor, sight: Sight) -> Tensor:
-        """Return frames `(B, 1, 84, 84)`, float32 and unbounded."""
+        """Return frames `(B, D, 84, 84)`, float32 and unbounded."""
         return sight.background + self.decoder(code).float()
 
     # ------------------------------------------------------------------------------- its parts
@@ -149,10 +156,10 @@ class BaseDrawingEmbedder(BaseEmbedder):
     def _see(self, batch: SequenceBatch) -> Sight:
         frames, shift = unit_interval(batch.frames), self.specification.random_shift
         if not (self.training and shift):
-            return Sight(frames, self.background, batch)
+            return Sight(frames, self.background, batch, self._num_drawn)
         background = self.background.expand(len(frames), -1, -1, -1)
         shifted = randomly_shifted(torch.cat([frames, background], 1), shift)
-        return Sight(shifted[:, :-1], shifted[:, -1:], batch)
+        return Sight(shifted[:, :-1], shifted[:, -1:], batch, self._num_drawn)
 
     def _terms(self, sight: Sight) -> dict[str, Term]:
         features = self.encoder.convolutions(self._stacks(sight))
@@ -170,13 +177,18 @@ class BaseDrawingEmbedder(BaseEmbedder):
         return terms
 
     def _pixel_weight(self, sight: Sight) -> Tensor:
-        """Return how much each pixel of the target counts, 1 and more, `(B, 1, 84, 84)`."""
+        """Return how much each pixel of the target counts, `(B, D, 84, 84)`.
+
+        It is 1 and more, and 0 in frames from before the episode began.
+        """
+        count, was_played = self._num_drawn, sight.batch.mask
         in_front = foreground(sight.target, sight.background)
         weight = 1 + self.specification.foreground_weight * in_front
-        if not self.specification.motion_weight:
-            return weight
-        moved = motion(sight.frames[:, -2:-1], sight.target, sight.batch.mask[:, -2])
-        return weight + self.specification.motion_weight * moved
+        if self.specification.motion_weight:
+            before = sight.frames[:, -count - 1 : -1]
+            moved = motion(before, sight.target, was_played[:, -count - 1 : -1])
+            weight = weight + self.specification.motion_weight * moved
+        return weight * was_played[:, -count:, None, None]
 
     def _action_terms(self, head: ActionHead, latents: Tensor, sight: Sight) -> dict[str, Term]:
         drawn, other = latents.chunk(2)
@@ -196,7 +208,7 @@ class BaseDrawingEmbedder(BaseEmbedder):
         return functional.dropout(noisy, self.specification.dropout)
 
     def _stacks(self, sight: Sight) -> Tensor:
-        """Return all stacks that need a latent, those that a frame is drawn from first."""
+        """Return all stacks that need a latent, those that frames are drawn from first."""
         if self.action_head is None:
             return self._drawn_stack(sight)
         return torch.cat([self._drawn_stack(sight), self._other_stack(sight)])

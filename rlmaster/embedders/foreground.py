@@ -1,6 +1,6 @@
 """What changes in a game's frames: pixels that differ from its background or the frame before.
 
-Shapes: B batch, H height, W width.
+Shapes: B batch, D frames in a row, H height, W width.
 """
 
 from torch import Tensor
@@ -17,17 +17,17 @@ def median_background(frames: Tensor) -> Tensor:
 
 
 def foreground(frames: Tensor, background: Tensor) -> Tensor:
-    """Tell for each pixel whether frames `(B, 1, H, W)` in [0, 1] differ from the background."""
+    """Tell for each pixel whether frames `(B, D, H, W)` in [0, 1] differ from the background."""
     return (frames - background).abs() > FOREGROUND_CONTRAST
 
 
 def motion(before: Tensor, frames: Tensor, was_played: Tensor) -> Tensor:
-    """Tell for each pixel whether frames `(B, 1, H, W)` in [0, 1] differ from those before them.
+    """Tell for each pixel whether frames `(B, D, H, W)` in [0, 1] differ from those before them.
 
     Args:
-        before: `(B, 1, H, W)` in [0, 1].
-        frames: `(B, 1, H, W)` in [0, 1].
-        was_played: Whether there is a frame before, `(B,)` bool; where not, nothing has moved.
+        before: `(B, D, H, W)` in [0, 1].
+        frames: `(B, D, H, W)` in [0, 1].
+        was_played: Whether there is a frame before, `(B, D)` bool; where not, nothing has moved.
     """
     changed = (frames - before).abs() > FOREGROUND_CONTRAST
-    return changed & was_played.view(-1, 1, 1, 1)
+    return changed & was_played[:, :, None, None]

@@ -12,7 +12,7 @@ from rlmaster.embedders.drawing import BaseDrawingEmbedder, Term
 
 
 class VariationalAutoencoderEmbedder(BaseDrawingEmbedder):
-    """Frames in, a normal distribution for each; the newest frame out of a draw from it.
+    """Frames in, a normal distribution for each stack; the same frames out of a draw from it.
 
     `embed` returns the distribution's mean, and previews are drawn from it.
     """

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from toy_sequences import BRIGHT, GREY, frames_with_a_dot
+from torch import Tensor
+from toy_sequences import BRIGHT, GREY, frames_with_a_dot, sequences_with_a_dot
 
 from rlmaster.embedder_choices import Autoencoder
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
@@ -44,10 +45,42 @@ def test_loss_weighs_foreground_pixels_more(loss: str, error: float) -> None:
     )
 
 
-def test_it_draws_the_newest_of_its_frames() -> None:
+def test_it_draws_all_of_its_frames_and_shows_the_newest() -> None:
+    embedder = built(stacked_frames=4, foreground_weight=0.0)
     frames = frames_with_a_dot(8).view(2, 4, 84, 84)
-    preview = built(stacked_frames=4).preview(SequenceBatch.of_frames(frames))
+    drawn = torch.rand(2, 4, 84, 84)
+    embedder.decoder.forward = lambda _: drawn - embedder.background  # type: ignore[method-assign]
+    batch = SequenceBatch.of_frames(frames)
+    error = (drawn - frames / 255).square().mean()
+    assert float(embedder.loss(batch).total) == pytest.approx(float(error), rel=1e-5)
+    preview = embedder.preview(batch)
     assert torch.equal(preview.target, frames[:, 3:] / 255)
+    assert torch.allclose(preview.reconstruction, drawn[:, 3:])
+
+
+def test_frames_from_before_the_episode_do_not_count() -> None:
+    embedder = built(stacked_frames=4, motion_weight=3.0, worst_pixel_weight=0.5)
+    batch = sequences_with_a_dot(2, embedder.sequence_length)
+    batch.frames[1, :3], batch.mask[1, :3] = 0, False
+    before = embedder.loss(batch).total
+    drawn = embedder.decoder.forward
+
+    def otherwise_there(code: Tensor) -> Tensor:
+        frames = drawn(code)
+        return torch.cat([frames[:1], torch.cat([frames[1:, :2] + 9, frames[1:, 2:]], 1)])
+
+    embedder.decoder.forward = otherwise_there  # type: ignore[method-assign]
+    assert torch.equal(embedder.loss(batch).total, before)
+
+
+@pytest.mark.learns
+def test_latents_of_several_frames_tell_where_the_dot_was() -> None:
+    embedder = built(stacked_frames=2)
+    optimiser = make_optimiser(embedder, EmbedderTraining(learning_rate=3e-3))
+    update = make_update(embedder, optimiser, torch.float32, compiled=False)
+    batches = sequences_with_a_dot(128, 2).split(16)
+    losses = [float(update(batches[number % 8])[LOSS]) for number in range(160)]
+    assert sum(losses[-8:]) < 0.3 * sum(losses[:8])
 
 
 def test_latents_are_squashed() -> None:

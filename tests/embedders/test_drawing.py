@@ -181,7 +181,7 @@ def test_without_any_frame_that_was_played_or_action_that_is_known_the_loss_is_a
         ("Autoencoder", {}, 1, 1),
         ("Autoencoder", {"stacked_frames": 4}, 4, 1),
         ("Autoencoder", {"motion_weight": 1.0}, 2, 1),
-        ("Autoencoder", {"motion_weight": 1.0, "stacked_frames": 4}, 4, 1),
+        ("Autoencoder", {"motion_weight": 1.0, "stacked_frames": 4}, 5, 1),
         ("Autoencoder", {"inverse_dynamics_weight": 1.0, "stacked_frames": 4}, 5, 2),
         ("ForwardPredictor", {}, 5, 2),
         ("ForwardPredictor", {"inverse_dynamics_weight": 1.0}, 5, 2),

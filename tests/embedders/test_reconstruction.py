@@ -41,7 +41,14 @@ def test_the_mean_is_weighted_and_the_worst_pixel_is_added() -> None:
     assert float(worst) == pytest.approx((0.01 + 0.2 + 0.4) / 8 + 0.5 * (0.16 + 0) / 2)
 
 
+def test_what_does_not_count_is_not_the_worst() -> None:
+    weight = torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 2, 2)
+    specification = Autoencoder(worst_pixel_weight=0.5, loss="absolute_error")
+    loss = reconstruction_loss(FRAME, TARGET, weight, specification)
+    assert float(loss) == pytest.approx((0.01 + 0.2) / 4 + 0.5 * 0.04)
+
+
 def test_motion_is_what_differs_from_the_frame_before_if_there_was_one() -> None:
     before = torch.cat([TARGET] * 2)
-    moved = motion(before, torch.cat([FRAME] * 2), torch.tensor([True, False]))
+    moved = motion(before, torch.cat([FRAME] * 2), torch.tensor([[True], [False]]))
     assert moved.flatten().tolist() == [False, False, True, True] + [False] * 4
