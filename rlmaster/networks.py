@@ -1,8 +1,8 @@
 """Convolutional encoders and decoders for Atari frames.
 
 Shapes: B batch, K stacked frames, F numbers in a feature map, L latent, C channels, D numbers that
-frames are drawn from, H height, W width; frames are 84x84. Weights start as torch draws them. No layer has statistics of a batch, so
-that frozen weights stay as they are.
+frames are drawn from, H height, W width; frames are 84x84. Weights start as torch draws them. No
+layer has statistics of a batch, so that frozen weights stay as they are.
 """
 
 from collections.abc import Sequence
