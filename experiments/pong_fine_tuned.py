@@ -1,7 +1,7 @@
 """Pong: is an autoencoder a better beginning than random weights?
 
-Run pong_autoencoder.py first. Where there are several of its runs, say which one:
-`--set encoder.weights=RUN`.
+Run pong_autoencoder.py first: of its runs that of the same seed is taken, or the one that
+`--set encoder.weights=RUN` names.
 """
 
 from rlmaster import (

@@ -1,7 +1,7 @@
 """Pong: can an agent play by what a forward predictor has learned to keep?
 
-Run pong_forward_predictor.py first. Where there are several of its runs, say which one:
-`--set encoder.weights=RUN`.
+Run pong_forward_predictor.py first: of its runs that of the same seed is taken, or the one that
+`--set encoder.weights=RUN` names.
 """
 
 from rlmaster import (

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from made_runs import make_run, set_state
 
@@ -26,10 +27,10 @@ def keep_checkpoint(run: RunFolder, name: str = "update-000000100") -> Path:
     return folder
 
 
-def make_trained_run(runs: Path, embedder: Embedder | None = None) -> RunFolder:
+def make_trained_run(runs: Path, embedder: Embedder | None = None, **config: Any) -> RunFolder:
     """Make a run of an embedder of Pong that has completed after 100 updates on 1000 steps."""
     data = (embedder or Autoencoder(latent_dim=64)).to_data()
-    run = make_run(runs, "trained", config={"embedder": data})
+    run = make_run(runs, "trained", config={"embedder": data, **config})
     keep_checkpoint(run)
     set_state(run, State.COMPLETED)
     return run

@@ -14,6 +14,7 @@ from rlmaster.experiment import EncoderTraining, Experiment, scientific_digest
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import find_run
+from rlmaster.run_status import State
 from rlmaster.specification import differing_fields, flattened
 
 Say = Callable[[str], None]
@@ -61,7 +62,7 @@ def find_encoder(experiment: Mapping[str, Any], runs: Path) -> EarlierEncoder | 
         runs: Where the project keeps its runs.
 
     Raises:
-        ProjectError: If no run is called that, or several are.
+        ProjectError: If no run is called that, or several are that do as well.
         UsageError: If the run goes on, or its newest checkpoint is not whole or not here.
     """
     run = _find_encoder_run(experiment, runs)
@@ -83,7 +84,8 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
     Args:
         description: The experiment, as its script says.
         runs: Where the project keeps its runs.
-        say: Told in a sentence which embedder is taken over.
+        say: Told in a sentence which run it is, where it was not named by its id, and which
+            embedder is taken over.
 
     Raises:
         ProjectError: If no run is called that, or several are.
@@ -92,6 +94,8 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
     run = _find_encoder_run(description.experiment, runs)
     if run is None:
         return description
+    if part(description.experiment, "encoder")["weights"] not in run.id:
+        say(f"the encoder begins as that of {run.name}, run {run.short_id}")
     _require_same_game(run, description.experiment)
     newest_checkpoint(run)
     if part(description.experiment, "embedder") == DEFAULT_EMBEDDER:
@@ -103,8 +107,30 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
 
 
 def _find_encoder_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
+    """Return the run that is called so; of several, the completed one of the same seed that fits.
+
+    So a grid over seeds has the encoders of a grid over seeds.
+    """
     weights = str(part(experiment, "encoder").get("weights") or SCRATCH)
-    return None if weights == SCRATCH else find_run(weights, runs)
+    if weights == SCRATCH:
+        return None
+    return find_run(weights, runs, lambda run: _is_counterpart(run, experiment))
+
+
+def _is_counterpart(run: RunFolder, experiment: Mapping[str, Any]) -> bool:
+    """Tell whether a run has trained the embedder of an experiment, with the experiment's seed."""
+    config = run.config()
+    theirs, ours = (part(each, "embedder") for each in (config, experiment))
+    return (
+        run.status().state is State.COMPLETED
+        and config.get("seed") == experiment.get("seed")
+        and _game(config) == _game(experiment)
+        and (ours == DEFAULT_EMBEDDER or not any(_differences(theirs, ours)))
+    )
+
+
+def _game(experiment: Mapping[str, Any]) -> object:
+    return part(experiment, "environment").get("game")
 
 
 def _require_same_game(run: RunFolder, experiment: Mapping[str, Any]) -> None:
@@ -113,7 +139,7 @@ def _require_same_game(run: RunFolder, experiment: Mapping[str, Any]) -> None:
     Raises:
         UsageError: If the games differ, with both.
     """
-    theirs, ours = (part(e, "environment").get("game") for e in (run.config(), experiment))
+    theirs, ours = _game(run.config()), _game(experiment)
     if theirs != ours:
         raise UsageError(
             f"the embedder of run {run.short_id} knows {theirs}, and this experiment is about "

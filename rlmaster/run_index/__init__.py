@@ -32,6 +32,8 @@ HAS_PARENT = """path IN (
     AND EXISTS (SELECT 1 FROM json_each(parents) WHERE json_each.value = ?)
 )"""
 NAMED_RUNS = 5
+Suits = Callable[[RunFolder], bool]
+"""Tells whether a run is what somebody looks for."""
 """How many runs a sentence names that fit where one was meant."""
 
 T = TypeVar("T")
@@ -166,8 +168,12 @@ class RunIndex:
         """Return the fields that experiments have or had, by their dotted names."""
         return [name for (name,) in self._select("SELECT name FROM fields ORDER BY name")]
 
-    def find(self, text: str) -> RunFolder:
+    def find(self, text: str, suits: Suits | None = None) -> RunFolder:
         """Find a run by `last`, its six characters, a path, or a part that only it has.
+
+        Args:
+            text: What it is called.
+            suits: Chooses among several that are called so, where only one suits.
 
         Raises:
             ProjectError: If no run fits, or several do.
@@ -181,9 +187,11 @@ class RunIndex:
             return newest[0]
         six_characters = RunQuery("short_id = ?", (text,))
         for query in (six_characters, RunQuery("instr(path, ?)", (os.fsencode(text),))):
-            found = self._folders(query, NAMED_RUNS + 1)
+            found = self._folders(query)
+            if suits is not None and len(found) > 1:
+                found = list(filter(suits, found)) or found
             if len(found) > 1:
-                fits = f"{text!r} fits {self.count(query)} runs"
+                fits = f"{text!r} fits {len(found)} runs"
                 raise ProjectError(f"{fits}; name one of them: {_named(found)}")
             if found:
                 return found[0]
@@ -218,8 +226,13 @@ class RunIndex:
         self._reader.read_what_changed(self._on_progress)
 
 
-def find_run(text: str, runs: Path) -> RunFolder:
+def find_run(text: str, runs: Path, suits: Suits | None = None) -> RunFolder:
     """Find a run by `last`, its six characters, a path, or a part of name and id that only it has.
+
+    Args:
+        text: What it is called.
+        runs: Where the project keeps its runs.
+        suits: Chooses among several that are called so, where only one suits.
 
     Raises:
         ProjectError: If no run fits, or several do.
@@ -228,7 +241,7 @@ def find_run(text: str, runs: Path) -> RunFolder:
         return direct
     with RunIndex(runs) as index:
         index.sync()
-        return index.find(text)
+        return index.find(text, suits)
 
 
 def run_at(text: str) -> RunFolder | None:

@@ -67,6 +67,25 @@ def test_an_unknown_run_is_refused(trained: RunFolder, tmp_path: Path) -> None:
         resolved(described("zzzzzz"), tmp_path)
 
 
+def test_of_several_runs_it_is_the_completed_one_of_the_same_seed_that_fits(tmp_path: Path) -> None:
+    first, second = (make_trained_run(tmp_path, seed=seed) for seed in (1, 2))
+    make_trained_run(tmp_path, Autoencoder(latent_dim=32), seed=2)
+    set_state(make_trained_run(tmp_path, seed=2), State.FAILED)
+    make_trained_run(tmp_path, seed=2, environment=Atari(game="Breakout").to_data())
+    for seed, run in ((1, first), (2, second)):
+        found, said = resolved(described("trained", seed=seed), tmp_path)
+        assert found.experiment["encoder"]["weights"] == run.id
+        assert said == [f"the encoder begins as that of trained, run {run.short_id}"]
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_where_several_runs_or_none_do_one_has_to_be_named(tmp_path: Path, seed: int) -> None:
+    for _ in range(2):
+        make_trained_run(tmp_path, seed=1)
+    with pytest.raises(ProjectError, match=r"'trained' fits 2 runs; name one of them: "):
+        resolved(described("trained", seed=seed), tmp_path)
+
+
 # ------------------------------------------------------------------------------- whether it fits
 
 
