@@ -84,8 +84,7 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
     Args:
         description: The experiment, as its script says.
         runs: Where the project keeps its runs.
-        say: Told in a sentence which run it is, where it was not named by its id, and which
-            embedder is taken over.
+        say: Told in a sentence which embedder is taken over.
 
     Raises:
         ProjectError: If no run is called that, or several are.
@@ -94,8 +93,6 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
     run = _find_encoder_run(description.experiment, runs)
     if run is None:
         return description
-    if part(description.experiment, "encoder")["weights"] not in run.id:
-        say(f"the encoder begins as that of {run.name}, run {run.short_id}")
     _require_same_game(run, description.experiment)
     newest_checkpoint(run)
     if part(description.experiment, "embedder") == DEFAULT_EMBEDDER:

@@ -73,9 +73,8 @@ def test_of_several_runs_it_is_the_completed_one_of_the_same_seed_that_fits(tmp_
     set_state(make_trained_run(tmp_path, seed=2), State.FAILED)
     make_trained_run(tmp_path, seed=2, environment=Atari(game="Breakout").to_data())
     for seed, run in ((1, first), (2, second)):
-        found, said = resolved(described("trained", seed=seed), tmp_path)
+        found, _ = resolved(described("trained", seed=seed), tmp_path)
         assert found.experiment["encoder"]["weights"] == run.id
-        assert said == [f"the encoder begins as that of trained, run {run.short_id}"]
 
 
 @pytest.mark.parametrize("seed", [1, 3])
