@@ -22,6 +22,8 @@ STYLES: Mapping[tuple[bool, str], str] = {
     (True, "both"): "joint, pretrained",
 }
 """How the encoder is trained, by whether its weights are of a run and which losses change them."""
+UNDRAWN_STYLES = frozenset({"random frozen", "end-to-end"})
+"""Those in which nothing trains what would draw from a latent, so that there are no previews."""
 LEARNS_NOTHING = "RandomAgent"
 
 

@@ -1,5 +1,6 @@
 """A run that plays, as the app shows it."""
 
+import pytest
 from driving import NOW, drive, screen_text, wait_for_text, wait_until
 from made_runs import PLAYING, complete, complete_playing, make_run
 from torch.utils.tensorboard import SummaryWriter
@@ -24,6 +25,22 @@ def test_its_page_tells_who_plays_and_begins_with_the_measured_return(empty_proj
         await wait_for_text(pilot, "DoubleDQN, frozen")
         await wait_for_text(pilot, "rose from -20.3 to 18.3")
         await wait_until(pilot, lambda: "evaluation/return" in screen_text(pilot.app))
+
+    drive(RlmasterApp(empty_project, command=line, clock=lambda: NOW), scenario, size=(140, 45))
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [("scratch", "No previews: nothing trains what would draw them."), ("x", "No previews yet.")],
+)
+def test_its_page_says_whether_previews_are_to_come(empty_project, weights, sentence):
+    encoder = {"weights": weights, "losses": "td"}
+    run = make_run(empty_project.runs, config={**PLAYING, "encoder": encoder})
+    line = CommandLine(run.path, ("/bin/true",))
+
+    async def scenario(pilot):
+        pilot.app.push_screen(RunScreen(run, line, lambda: NOW))
+        await wait_for_text(pilot, sentence)
 
     drive(RlmasterApp(empty_project, command=line, clock=lambda: NOW), scenario, size=(140, 45))
 

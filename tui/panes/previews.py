@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from rlmaster.experiment_data import UNDRAWN_STYLES
 from tui.messages import PreviewRead
 from tui.panes.pane import Pane
 from tui.reading.previews import Preview, UnreadablePreviewError, read_preview
@@ -17,6 +18,8 @@ from tui.widgets.pixel_picture import new_picture
 from tui.words.plain_text import one_line
 
 FAR = 1_000_000
+NONE_YET = "No previews yet."
+NONE_EVER = "No previews: nothing trains what would draw them."
 
 
 class PreviewsPane(Pane):
@@ -38,11 +41,12 @@ class PreviewsPane(Pane):
         self._place: int | None = None
         self._preview: Preview | None = None
         self._problem = ""
+        self._are_to_come = True
         self._picture = new_picture("picture")
 
     def compose(self) -> ComposeResult:
         """Lay out the picture, or why there is none."""
-        yield Static("No previews yet.", classes="placeholder")
+        yield Static(NONE_YET, classes="placeholder")
         yield self._picture
 
     @property
@@ -52,6 +56,8 @@ class PreviewsPane(Pane):
 
     def take(self, news: RunNews, now: datetime) -> None:
         """Keep the newest picture, unless another is being looked at."""
+        if news.details is not None:
+            self._are_to_come = news.details.row.style not in UNDRAWN_STYLES
         if news.preview_files is not None:
             self._files = news.preview_files
             if self._place is not None and self._place >= len(self._files) - 1:
@@ -67,7 +73,9 @@ class PreviewsPane(Pane):
     def draw(self) -> None:
         """Show the picture and where it stands among all."""
         has_any = bool(self._preview or self._problem)
-        self.query_one(".placeholder").display = not has_any
+        placeholder = self.query_one(".placeholder", Static)
+        placeholder.update(NONE_YET if self._are_to_come else NONE_EVER)
+        placeholder.display = not has_any
         self._picture.display = has_any
         self.say_below("  ".join(self._legend()))
         if self._preview:
