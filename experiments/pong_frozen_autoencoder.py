@@ -1,6 +1,6 @@
 """Pong: can an agent play by what an autoencoder has learned to keep?
 
-Run pong_autoencoder.py first: of its runs that of the same seed is taken, or the one that
+Run pong_stack_autoencoder.py first: of its runs that of the same seed is taken, or the one that
 `--set encoder.weights=RUN` names.
 """
 
@@ -16,11 +16,11 @@ from rlmaster import (
 
 experiment = Experiment(
     name="pong-frozen-autoencoder",
-    environment=Atari(game="Pong"),
-    embedder=Autoencoder(latent_dim=256, channels=(16, 32, 32)),
+    environment=Atari(game="Pong", protocol="classic"),
+    embedder=Autoencoder(stacked_frames=4, latent_dim=256, channels=(16, 32, 32)),
     agent=FastAgent(),
-    agent_training=AgentTraining(steps=200_000, evaluations=8),
-    encoder=EncoderTraining(weights="pong-autoencoder", losses="none"),
+    agent_training=AgentTraining(steps=60_000, evaluations=6),
+    encoder=EncoderTraining(weights="pong-stack-autoencoder", losses="none"),
 )
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from rlmaster import (
 
 experiment = Experiment(
     name="pong-frozen-forward-predictor",
-    environment=Atari(game="Pong"),
+    environment=Atari(game="Pong", protocol="classic"),
     embedder=ForwardPredictor(latent_dim=256, channels=(16, 32, 32)),
     agent=FastAgent(),
-    agent_training=AgentTraining(steps=200_000, evaluations=8),
+    agent_training=AgentTraining(steps=60_000, evaluations=6),
     encoder=EncoderTraining(weights="pong-forward-predictor", losses="none"),
 )
 

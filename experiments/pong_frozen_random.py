@@ -15,10 +15,10 @@ from rlmaster import (
 
 experiment = Experiment(
     name="pong-frozen-random",
-    environment=Atari(game="Pong"),
-    embedder=Autoencoder(latent_dim=256, channels=(16, 32, 32)),
+    environment=Atari(game="Pong", protocol="classic"),
+    embedder=Autoencoder(stacked_frames=4, latent_dim=256, channels=(16, 32, 32)),
     agent=FastAgent(),
-    agent_training=AgentTraining(steps=200_000, evaluations=8),
+    agent_training=AgentTraining(steps=60_000, evaluations=6),
     encoder=EncoderTraining(losses="none"),
 )
 
