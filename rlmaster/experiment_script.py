@@ -63,6 +63,24 @@ class Source:
     """Where an earlier run's code lies, for specifications that its script defined."""
 
 
+def describe_script(
+    path: Path, overrides: Sequence[str] = (), name: str | None = None
+) -> ScriptDescription:
+    """Read a script's experiment in a child process.
+
+    Args:
+        path: The script.
+        overrides: `field=value` assignments, typed by the field; of a comma list the first counts.
+        name: The variable that holds the experiment; if None, the one called `experiment`, or the
+            only one there is.
+
+    Raises:
+        ScriptError: If the script cannot be read, or holds no such experiment.
+        SpecificationError: If its fields or the overrides do not hold.
+    """
+    return describe_grid(Source(path, name or ""), overrides)[0]
+
+
 def describe_grid(source: Source, overrides: Sequence[str]) -> list[ScriptDescription]:
     """Read an experiment in a child process: one description for each run that is asked for.
 

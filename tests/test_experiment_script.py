@@ -2,13 +2,12 @@ import os
 import time
 
 import pytest
-from described_script import describe_script
 from waiting import wait_until
 
 from rlmaster import experiment_script
 from rlmaster.errors import ScriptError, SpecificationError
 from rlmaster.experiment import Atari, Embedder, Experiment
-from rlmaster.experiment_script import describe_experiment
+from rlmaster.experiment_script import describe_experiment, describe_script
 
 GOOD = """\
 from rlmaster import Atari, Experiment

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from described_script import describe_script
 
 from rlmaster import embedder_choices, load_policy
 from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.atari.scores import reference_scores
 from rlmaster.durable_files import read_json
 from rlmaster.embedder_choices import DrawingEmbedder
+from rlmaster.experiment_script import describe_script
 from rlmaster.training.playing import Evaluator
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
