@@ -14,6 +14,7 @@ from typing import Protocol
 
 from rlmaster.durable_files import JsonObject, link_or_copy, utc_now
 from rlmaster.earlier_runs import EarlierRuns, find_earlier_runs, resolve_earlier_runs
+from rlmaster.earlier_runs.encoder import digest_over_seeds
 from rlmaster.earlier_runs.weights import FILES
 from rlmaster.errors import LaunchError, UsageError
 from rlmaster.experiment_script import ScriptDescription
@@ -284,10 +285,11 @@ class _NewRun:
             say(f"its encoder begins as {encoder.checkpoint.name} of run {encoder.run.short_id}")
 
     def _fill(self, run: RunFolder, snapshot: Snapshot, place: JsonObject) -> None:
+        experiment = self.description.experiment
         provenance: JsonObject = {
             "script": self.script,
             "description": self.description.description,
-            "experiment": self.description.experiment,
+            "experiment": experiment,
             "git": git_state(self.project.root),
             "snapshot": {"digest": snapshot.digest, "left_out": snapshot.left_out},
             "host_choice": {**self.choice.to_data(), **place},
@@ -297,10 +299,13 @@ class _NewRun:
         if self.encoder_from:
             provenance["encoder_from"] = self.encoder_from
         run.fill(
-            config=self.description.experiment,
+            config=experiment,
             rationale=self.rationale,
             provenance=provenance,
-            digests={"experiment": self.description.digest, "snapshot": snapshot.digest},
+            digests={
+                "experiment": digest_over_seeds(experiment, self.project.runs),
+                "snapshot": snapshot.digest,
+            },
             differs_from_default=self.description.differs_from_default,
             parents=self._parents(),
         )

@@ -103,6 +103,24 @@ def resolve_encoder(description: ScriptDescription, runs: Path, say: Say) -> Scr
     return replace(description, experiment=experiment, digest=scientific_digest(experiment))
 
 
+def digest_over_seeds(experiment: Mapping[str, Any], runs: Path) -> str:
+    """Return the digest that runs share whose experiments, and whose encoders', differ by seed.
+
+    Args:
+        experiment: The experiment, resolved, as JSON data.
+        runs: Where the project keeps its runs.
+    """
+    try:
+        run = _find_encoder_run(experiment, runs)
+    except ProjectError:  # a branch may outlive the run that its first encoder was from
+        run = None
+    digests = part(run.run(), "digests") if run else {}
+    if not (theirs := digests.get("experiment")):
+        return scientific_digest(experiment)
+    encoder = {**part(experiment, "encoder"), "weights": theirs}
+    return scientific_digest({**experiment, "encoder": encoder})
+
+
 def _find_encoder_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
     """Return the run that is called so; of several, the completed one of the same seed that fits.
 

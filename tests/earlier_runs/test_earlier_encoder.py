@@ -1,6 +1,7 @@
 """Launches whose agent begins with an earlier run's embedder: which run, and whether it fits."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ from made_runs import make_run, set_state
 from rlmaster import embedder_choices
 from rlmaster.agent_choices import DQN
 from rlmaster.earlier_runs import find_earlier_runs, resolve_earlier_runs, weights
-from rlmaster.earlier_runs.encoder import ABOUT_THE_LOSS, find_encoder, resolve_encoder
+from rlmaster.earlier_runs.encoder import (
+    ABOUT_THE_LOSS,
+    digest_over_seeds,
+    find_encoder,
+    resolve_encoder,
+)
 from rlmaster.embedder_choices import Autoencoder, Embedder, ForwardPredictor, PixelEncoder
 from rlmaster.errors import ProjectError, UsageError
 from rlmaster.experiment import Atari, EncoderTraining, Experiment
@@ -75,6 +81,23 @@ def test_of_several_runs_it_is_the_completed_one_of_the_same_seed_that_fits(tmp_
     for seed, run in ((1, first), (2, second)):
         found, _ = resolved(described("trained", seed=seed), tmp_path)
         assert found.experiment["encoder"]["weights"] == run.id
+
+
+def test_runs_whose_encoders_differ_by_seed_alone_share_a_digest(tmp_path: Path) -> None:
+    def digest_of(run: RunFolder, **fields: Any) -> str:
+        found, _ = resolved(described(run.id, **fields), tmp_path)
+        return digest_over_seeds(found.experiment, tmp_path)
+
+    trained = [make_trained_run(tmp_path, seed=seed) for seed in (1, 2, 3)]
+    for run, digest in zip(trained, ("one", "one", "other"), strict=True):
+        known = {**run.run(), "digests": {"experiment": digest}}
+        run.run_file.write_text(json.dumps(known))
+    first, second, other = (digest_of(run, seed=run.config()["seed"]) for run in trained)
+    assert first == second != other
+    assert digest_of(trained[0], agent=DQN(batch_size=64)) != first
+    gone, _ = resolved(described(trained[0].id), tmp_path)
+    shutil.rmtree(trained[0].path)
+    assert digest_over_seeds(gone.experiment, tmp_path) == gone.digest
 
 
 @pytest.mark.parametrize("seed", [1, 3])
