@@ -94,7 +94,7 @@ class EncoderTraining(Specification):
     """
 
     weights: str = Field(default="scratch", min_length=1, max_length=200)
-    """`scratch`, or the run whose embedder it begins as; of several, that of the same seed."""
+    """`scratch`, or the run whose embedder it begins as: of several, that of the same seed."""
     losses: Literal["td", "representation", "both", "none"] = "td"
     """Which may change it: the agent's temporal differences, the embedder's own loss, or both."""
     unfreeze_at_steps: int = Field(default=0, ge=0, le=10_000_000_000)

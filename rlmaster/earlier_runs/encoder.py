@@ -122,7 +122,7 @@ def digest_over_seeds(experiment: Mapping[str, Any], runs: Path) -> str:
 
 
 def _find_encoder_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
-    """Return the run that is called so; of several, the completed one of the same seed that fits.
+    """Return the run that is called so; of several, the completed one of same seed and embedder.
 
     So a grid over seeds has the encoders of a grid over seeds.
     """
@@ -140,7 +140,7 @@ def _is_counterpart(run: RunFolder, experiment: Mapping[str, Any]) -> bool:
         run.status().state is State.COMPLETED
         and config.get("seed") == experiment.get("seed")
         and _game(config) == _game(experiment)
-        and (ours == DEFAULT_EMBEDDER or not any(_differences(theirs, ours)))
+        and ours in (theirs, DEFAULT_EMBEDDER)
     )
 
 

@@ -180,12 +180,18 @@ def _settings(groups: Mapping[str, Sequence[RunRow]]) -> dict[str, str]:
     telling.sort(key=lambda one: "" in one.values)  # what all of them have comes first
     return {
         key: ", ".join(
-            f"{one.field.rpartition('.')[2]}={one.values[number]}"
+            f"{one.field.rpartition('.')[2]}={_short(one, number)}"
             for one in telling[:MOST_SETTINGS]
             if one.values[number]
         )
         for number, key in enumerate(groups)
     }
+
+
+def _short(difference: Difference, number: int) -> str:
+    """Return a value as one says it: of a type, the name of its class."""
+    value = difference.values[number]
+    return value.rpartition(":")[2] if difference.field.endswith(".type") else value
 
 
 def _unlike(yardsticks: Iterable[str]) -> tuple[str, ...]:

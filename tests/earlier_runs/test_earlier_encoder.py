@@ -73,9 +73,10 @@ def test_an_unknown_run_is_refused(trained: RunFolder, tmp_path: Path) -> None:
         resolved(described("zzzzzz"), tmp_path)
 
 
-def test_of_several_runs_it_is_the_completed_one_of_the_same_seed_that_fits(tmp_path: Path) -> None:
+def test_of_several_runs_it_is_the_completed_one_of_same_seed_and_embedder(tmp_path: Path) -> None:
     first, second = (make_trained_run(tmp_path, seed=seed) for seed in (1, 2))
-    make_trained_run(tmp_path, Autoencoder(latent_dim=32), seed=2)
+    for other in ({"latent_dim": 32}, {"latent_dim": 64, "foreground_weight": 0}):
+        make_trained_run(tmp_path, Autoencoder(**other), seed=2)
     set_state(make_trained_run(tmp_path, seed=2), State.FAILED)
     make_trained_run(tmp_path, seed=2, environment=Atari(game="Breakout").to_data())
     for seed, run in ((1, first), (2, second)):

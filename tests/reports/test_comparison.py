@@ -40,6 +40,16 @@ def means(comparison: Comparison) -> list[list[tuple[str, int, float]]]:
     ]
 
 
+def test_an_embedder_is_told_by_the_name_of_its_class(row):
+    kinds = [f"rlmaster.embedder_choices:{name}" for name in ("Autoencoder", "ForwardPredictor")]
+    rows = [row(0.1, digest=kind, config={"embedder": {"type": kind}}) for kind in kinds]
+
+    (contest,) = compare(rows).contests
+
+    settings = {group.settings for group in contest.groups}
+    assert settings == {"type=Autoencoder", "type=ForwardPredictor"}
+
+
 def test_the_fields_that_differ_are_named_and_the_rest_is_counted(row):
     other = {"training": {"updates": 100, "batch_size": 32, "weight_decay": 0.5}}
     rows = [row(0.1, latent_dim=32), row(0.2, latent_dim=64, seed=2, config=other)]
