@@ -65,16 +65,17 @@ def test_a_latent_whose_layers_do_not_fit_is_refused() -> None:
 CONVOLUTIONS = 4 * 4 * 64 + 4 + 4 * 5 * 16 + 5 + 5 * 6 * 9 + 6
 HEAD = 294 * 10 + 10 + 2 * 10
 DRAWN = 10 * 294 + 294 + 6 * 5 * 9 + 5 + 5 * 4 * 25 + 4 + 4 * 16 * 9 + 16
+DRAWN_WHOLE = DRAWN + 3 * (4 * 16 * 9 + 16)
 ACTION_HEAD = 20 * 256 + 256 + 256 * 18 + 18
 
 
 @pytest.mark.parametrize(
     ("specification", "trained", "frozen"),
     [
-        (Autoencoder, CONVOLUTIONS + HEAD + DRAWN, 0),
-        (VariationalAutoencoder, CONVOLUTIONS + HEAD - 20 + DRAWN + 294 * 10 + 10, 0),
+        (Autoencoder, CONVOLUTIONS + HEAD + DRAWN_WHOLE, 0),
+        (VariationalAutoencoder, CONVOLUTIONS + HEAD - 20 + DRAWN_WHOLE + 294 * 10 + 10, 0),
         (InverseDynamics, CONVOLUTIONS + HEAD + DRAWN + ACTION_HEAD, 0),
-        (RandomEncoder, DRAWN, CONVOLUTIONS + HEAD),
+        (RandomEncoder, DRAWN_WHOLE, CONVOLUTIONS + HEAD),
     ],
 )
 def test_every_layer_counts_and_a_frozen_one_without_gradient_and_moments(
