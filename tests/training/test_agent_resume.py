@@ -24,7 +24,7 @@ from rlmaster.replay.row_store import ROW_ARRAYS
 from rlmaster.reports.scalars import read_scalars
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
-from rlmaster.training.checkpoint import BEST_POINTER, find_checkpoint, read_checkpoint
+from rlmaster.training.checkpoint import find_checkpoint, read_checkpoint
 
 OFTEN_KEPT = Keep(checkpoints=2, checkpoint_every_s=1e-6, video_episodes=1)
 SMALL_REPLAY = SETTINGS | {"replay_steps": 300}
@@ -38,6 +38,7 @@ RAINBOW = EXPERIMENT.model_copy(
         "embedder": AUTOENCODER,
         "encoder": EncoderTraining(losses="representation"),
         "recording": OFTEN_KEPT,
+        "seed": 9,  # with most others it never becomes better than it began, and keeps no best
     }
 )
 LEARNING = "rlmaster.training.agent_learning:AgentLearning"
@@ -123,9 +124,7 @@ def pictures_of(run: RunFolder) -> dict[str, bytes]:
 
 def assert_equal(cut: RunFolder, whole: RunFolder) -> None:
     """Compare all that a run comes to, but for when it was written."""
-    has_best, should_have = ((run.checkpoints / BEST_POINTER).is_file() for run in (cut, whole))
-    assert has_best == should_have  # an agent may never become better than it began
-    for which in ("newest", "best") if has_best else ("newest",):
+    for which in ("newest", "best"):
         one, other = state_of(cut, which), state_of(whole, which)
         for part in other:
             assert one[part] == other[part], (which, part)
