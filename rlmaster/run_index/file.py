@@ -161,7 +161,12 @@ class RunIndexFile:
             return None
         if inode == self._damaged_inode:
             return None
-        connection = _connect(f"{self.path.absolute().as_uri()}?mode=rw")
+        try:
+            connection = _connect(f"{self.path.absolute().as_uri()}?mode=rw")
+        except sqlite3.OperationalError:
+            if self.path.exists():
+                raise
+            return None  # it was deleted just now
         is_whole = False
         try:
             connection.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last words

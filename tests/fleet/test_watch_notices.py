@@ -19,7 +19,6 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def phone(office, rlmaster):
     """A push service that this computer and the host can reach; here it is told everything."""
-    quick_training.shorten(rlmaster.project, "fleet/tidings.py", "CLAIMS_ARRIVE_S", 6.0)
     address = office.address.rpartition(".")[0] + ".1"
     with receiving(address) as service:
         config = write_config(rlmaster.scratch / "config.toml", service)

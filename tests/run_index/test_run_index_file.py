@@ -109,6 +109,19 @@ def test_the_log_of_a_file_that_was_deleted_does_not_reach_the_next(runs):
         assert "written since" in {row.conclusion for row in index.rows()}
 
 
+def test_a_file_that_is_deleted_as_it_is_opened_is_made_anew(runs, monkeypatch):
+    connect = run_index_file._connect
+
+    def delete_and_connect(uri: str) -> sqlite3.Connection:
+        monkeypatch.setattr(run_index_file, "_connect", connect)
+        file_of(runs).unlink()
+        return connect(uri)
+
+    monkeypatch.setattr(run_index_file, "_connect", delete_and_connect)
+    assert known(runs) == there(runs)
+    assert file_of(runs).exists()
+
+
 def test_a_file_that_is_held_is_waited_for_and_then_done_without(runs, monkeypatch):
     monkeypatch.setattr(run_index_file, "PATIENCE_S", 0.05)
     with (runs / ".index.sqlite.lock").open("w") as lock:
