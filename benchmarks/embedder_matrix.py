@@ -26,11 +26,13 @@ from typing import Any
 import torch
 
 from rlmaster import embedder_choices
+from rlmaster.atari.ball import Ball, BallBoxes
 from rlmaster.durable_files import read_json, write_json
 from rlmaster.experiment import Atari, EmbedderTraining, Experiment, Recording
 from rlmaster.frame_sources import AgentFrames, PlayedFrames, RandomFrames, UniformStateFrames
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
+from rlmaster.specification import resolve
 from rlmaster.training import embedder_training, recording
 from rlmaster.training.canonical import canonical_frames
 from rlmaster.training.evaluation import MeasuredFrames, held_out_frames
@@ -55,6 +57,12 @@ SEEDS = (1, 2, 3)
 CANONICAL = "canonical"
 MEASURED = "matrix.json"
 """In a run's folder, once it is measured."""
+MEASURES: tuple[tuple[str, Callable[[dict[str, Any]], float], int], ...] = (
+    ("Error of the whole frame, times 10⁴", lambda errors: errors["error"] * 1e4, 2),
+    ("Error within the ball's box, times 10²", lambda errors: errors["ball"]["error"] * 1e2, 2),
+    ("Ball found, per cent", lambda errors: errors["ball"]["found"] * 100, 1),
+)
+"""What a table shows, and with how many digits, of a run's errors on some frames."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,9 @@ def measure(game: str, seed: int, embedders: Sequence[str], budget: Budget) -> N
     """Measure all runs of a game and a seed, on the canonical frames and on each other's.
 
     What is measured on all of them already stays as it is.
+
+    Raises:
+        TrainingError: If this emulator shows other frames than those that were collected.
     """
     torch.set_num_threads(budget.threads)
     rows = [Row(game, s, e, seed) for s, e in itertools.product(SOURCES, embedders)]
@@ -144,20 +155,34 @@ def measure(game: str, seed: int, embedders: Sequence[str], budget: Budget) -> N
     if all((_errors_of(row, budget) or {}).keys() == wanted for row in trained):
         return
     device = best_device()
-    stores: dict[str, FrameStore] = {}
+    stores: dict[str, tuple[FrameStore, BallBoxes]] = {}
     for row, run in trained.items():
         if row.source not in stores:
-            stores[row.source] = FrameStore.load(run.replay, device=device)
+            store = FrameStore.load(run.replay, device=device)
+            stores[row.source] = store, _balls(store, experiment_of(row, budget), run)
     canonical = canonical_frames(Atari(game=game), device).measured()
     for row, run in trained.items():
         experiment = experiment_of(row, budget)
         embedder, _ = load_embedder(run, experiment, "newest", print)
         frames: dict[str, MeasuredFrames] = {CANONICAL: canonical}
-        for source, store in stores.items():
-            share, split = experiment.frames.held_out_share, seeds_from(seed).split
-            frames[source] = held_out_frames(store, *store.split_episodes(share, split), embedder)
+        for source, (store, balls) in stores.items():
+            split = store.split_episodes(experiment.frames.held_out_share, seeds_from(seed).split)
+            frames[source] = held_out_frames(store, *split, embedder, balls)
         errors = {name: asdict(measured.measure(embedder)) for name, measured in frames.items()}
         write_json(run.path / MEASURED, {"row": asdict(row), "errors": errors})
+
+
+def _balls(store: FrameStore, experiment: Experiment, run: RunFolder) -> BallBoxes:
+    """Return where the ball is in each frame of a store, by its index.
+
+    An episode's last frame, whose memory is a step ahead, counts as one without a ball.
+    """
+    collector = resolve(experiment.frames.builds)(experiment.frames, experiment, run.replay)
+    ram = collector.label(store, store.num_rows, lambda _row: None)
+    balls = Ball(experiment.environment.game).boxes(ram.reshape(-1, ram.shape[-1]))
+    kept = slice(0, store.num_rows)
+    is_last = (store.terminated[kept] | store.truncated[kept]).ravel()
+    return balls._replace(visible=balls.visible & ~is_last)
 
 
 # --------------------------------------------------------------------------------------- the whole
@@ -215,19 +240,18 @@ def _do_all(
 
 
 def _print_table(game: str, rows: Sequence[Row], budget: Budget) -> None:
-    """Print a game's table in Markdown: a line for an embedder and what it was trained on."""
-    print(f"\n### {game}\n")
+    """Print a game's tables in Markdown: a line for an embedder and what it was trained on."""
+    print(f"\n## {game.title()}")
     columns = [CANONICAL, *SOURCES]
-    print("| embedder | trained on | " + " | ".join(columns) + " | ball | ball found |")
-    print("|---" * (4 + len(columns)) + "|")
-    for embedder, source in dict.fromkeys((row.embedder, row.source) for row in rows):
-        same = [row for row in rows if (row.embedder, row.source) == (embedder, source)]
-        errors = [found for row in same if (found := _errors_of(row, budget))]
-        cells = [_cell([e[c]["error"] * 1e4 for e in errors if c in e], 2) for c in columns]
-        balls = [e[CANONICAL]["ball"] for e in errors if e[CANONICAL]["ball"]]
-        cells += [_cell([ball["error"] * 1e2 for ball in balls], 2)]
-        cells += [_cell([ball["found"] * 100 for ball in balls], 1)]
-        print(f"| {embedder} | {source} | " + " | ".join(cells) + " |")
+    for title, value_of, digits in MEASURES:
+        print(f"\n### {title}\n")
+        print("| embedder | trained on | " + " | ".join(columns) + " |")
+        print("|---" * (2 + len(columns)) + "|")
+        for embedder, source in dict.fromkeys((row.embedder, row.source) for row in rows):
+            same = [row for row in rows if (row.embedder, row.source) == (embedder, source)]
+            found = [errors for row in same if (errors := _errors_of(row, budget))]
+            cells = [_cell([value_of(e[c]) for e in found if c in e], digits) for c in columns]
+            print(f"| {embedder} | {source} | " + " | ".join(cells) + " |")
 
 
 def _errors_of(row: Row, budget: Budget) -> dict[str, Any] | None:

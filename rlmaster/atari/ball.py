@@ -57,6 +57,10 @@ class BallBoxes(NamedTuple):
     box: NDArray[np.int64]
     """First row, first column, stop row and stop column of pixels that hold it, `(B, 4)`."""
 
+    def at(self, frames: slice | NDArray[np.int64]) -> "BallBoxes":
+        """Return where the ball is in some of the frames."""
+        return BallBoxes(self.visible[frames], self.centre[frames], self.box[frames])
+
 
 class Ball:
     """Reads from the memory of one game where its ball is."""

@@ -167,7 +167,7 @@ def explore(
     played = store.num_steps
     while played < steps:
         store.reserve(store.num_rows + exploration.rows_of_a_round)
-        for step, actions in exploration.play_round():
+        for step, actions, _ in exploration.play_round():
             store.append(step, actions)
             played += int(np.count_nonzero(~step.ended))
             if on_progress is not None:

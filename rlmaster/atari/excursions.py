@@ -78,6 +78,8 @@ class Excursion:
     """Lives left, `(T,)`."""
     episode_frames: NDArray[np.int32]
     """Emulator frames since the game's reset, `(T,)`."""
+    ram: NDArray[np.uint8]
+    """The console's memory, `(T, 128)`; at an episode's end it is as `Emulator.act` says."""
     cells: list[Cell] = field(default_factory=list)
     """Cells that were met where the game went on, in the order of first meeting."""
 
@@ -132,6 +134,7 @@ class Explorer:
         excursion.episode_start[row] = starts
         excursion.lives[row] = emulator.lives
         excursion.episode_frames[row] = emulator.episode_frames
+        excursion.ram[row] = emulator.ram()
         if emulator.terminated or emulator.truncated:
             return
         cell = self._play.cell(excursion.frames[row])
@@ -149,6 +152,7 @@ def _nothing_seen(play: Play) -> Excursion:
         episode_start=np.empty(rows, np.bool_),
         lives=np.empty(rows, np.int32),
         episode_frames=np.empty(rows, np.int32),
+        ram=np.empty((rows, 128), np.uint8),
     )
 
 

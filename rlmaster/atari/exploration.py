@@ -30,7 +30,7 @@ from rlmaster.atari.excursions import (
     packed,
 )
 from rlmaster.atari.explorers import ExplorerHere, ExplorerProcess
-from rlmaster.atari.policies import Actions
+from rlmaster.atari.policies import Actions, Ram
 from rlmaster.durable_files import write_atomically
 
 STARTS = 4
@@ -91,11 +91,14 @@ class Exploration(AbstractContextManager["Exploration"]):
         """Rows that a round adds to each stream, all of them complete."""
         return self._play.steps + 1
 
-    def play_round(self) -> Iterator[tuple[Step, Actions]]:
-        """Make one excursion in each stream, and return what to append to a store, row by row.
+    def play_round(self) -> Iterator[tuple[Step, Actions, Ram]]:
+        """Make one excursion in each stream, and return it row by row.
 
-        Each excursion is an episode of its own, or several where the game ends on the way. Only the
-        newest frame is in a step's observation, `(N, 1, H, W)`.
+        Each excursion is an episode of its own, or several where the game ends on the way.
+
+        Returns:
+            What to append to a store, with only the newest frame in a step's observation,
+            `(N, 1, H, W)`, and the consoles' memory, `(N, 128)`.
         """
         generator = np.random.default_rng([self._seed, 2, self.rounds])
         starts = generator.integers(len(self.states), size=self._num_streams).tolist()
@@ -262,7 +265,7 @@ def _read(file: Path, play: Play) -> _Part | None:
     )
 
 
-def _rows(excursions: Sequence[Excursion]) -> Iterator[tuple[Step, Actions]]:
+def _rows(excursions: Sequence[Excursion]) -> Iterator[tuple[Step, Actions, Ram]]:
     """Return one round's excursions row by row, as environments side by side would have played."""
     lives = np.stack([excursion.lives for excursion in excursions])
     starts = np.stack([excursion.episode_start for excursion in excursions])
@@ -279,4 +282,5 @@ def _rows(excursions: Sequence[Excursion]) -> Iterator[tuple[Step, Actions]]:
             lives=lives[:, row],
             episode_frames=np.array([excursion.episode_frames[row] for excursion in excursions]),
         )
-        yield step, np.array([excursion.actions[row] for excursion in excursions])
+        actions = np.array([excursion.actions[row] for excursion in excursions])
+        yield step, actions, np.stack([excursion.ram[row] for excursion in excursions])

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rlmaster.atari.collection import collect, is_collected, play_again, rows_for
 from rlmaster.atari.emulators import EmulatorEnvironments
 from rlmaster.atari.environment import AtariEnvironments, Step
+from rlmaster.atari.labels import label_frames
 from rlmaster.atari.policies import Policy, RandomPolicy, ScriptedPolicy, WithRandomActions
 from rlmaster.atari.protocols import PROTOCOLS
-from rlmaster.atari.ram import games_with_ram, label_frames
+from rlmaster.atari.ram import games_with_ram
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Experiment
 from rlmaster.frame_sources import (

@@ -103,7 +103,7 @@ class MeasuredFrames:
             preview = draw(embedder, batch)
             sums += self._sums_of(preview)
             if self._balls is not None:
-                _add_balls(tally, preview, self._balls.visible[chosen], self._balls.box[chosen])
+                _add_balls(tally, preview, self._balls.at(chosen))
         squared, pixels, foreground_squared, foreground_pixels = sums.tolist()
         in_front = foreground_squared / foreground_pixels if foreground_pixels else None
         return FrameErrors(squared / pixels, in_front, tally.result())
@@ -117,13 +117,12 @@ class MeasuredFrames:
         return torch.stack([value.double() for value in sums])
 
 
-def _add_balls(
-    tally: BallTally, preview: Preview, visible: NDArray[np.bool_], boxes: NDArray[np.int64]
-) -> None:
+def _add_balls(tally: BallTally, preview: Preview, balls: BallBoxes) -> None:
     target, drawn = (
-        frames[:, 0].cpu().numpy()[visible] for frames in (preview.target, preview.reconstruction)
+        frames[:, 0].cpu().numpy()[balls.visible]
+        for frames in (preview.target, preview.reconstruction)
     )
-    tally.add(target, drawn, boxes[visible])
+    tally.add(target, drawn, balls.box[balls.visible])
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,11 @@ class Evaluation:
 
 
 def held_out_frames(
-    store: FrameStore, train: Sequence[Episode], held_out: Sequence[Episode], embedder: BaseEmbedder
+    store: FrameStore,
+    train: Sequence[Episode],
+    held_out: Sequence[Episode],
+    embedder: BaseEmbedder,
+    balls: BallBoxes | None = None,
 ) -> MeasuredFrames:
     """Return frames spread evenly over held-out episodes; the background is of training ones.
 
@@ -150,13 +153,16 @@ def held_out_frames(
         train: Episodes to train on.
         held_out: Episodes that are never trained on.
         embedder: Says how many frames must have been played before one can be drawn.
+        balls: Where the ball is in each frame of the store, by its index, if that is known.
 
     Raises:
         TrainingError: If no held-out episode is long enough.
     """
     indices = store.frame_indices(held_out, after=embedder.least_frames - 1)
+    chosen = evenly_chosen(indices, MEASURED_FRAMES)
     sample = store.frames_at(evenly_chosen(store.frame_indices(train), BACKGROUND_FRAMES))
-    return MeasuredFrames(store, evenly_chosen(indices, MEASURED_FRAMES), median_background(sample))
+    seen = balls.at(chosen) if balls else None
+    return MeasuredFrames(store, chosen, median_background(sample), seen)
 
 
 def draw(embedder: BaseEmbedder, batch: SequenceBatch) -> Preview:

@@ -3,12 +3,16 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rlmaster.atari.collection import explore
 from rlmaster.atari.excursions import Play
 from rlmaster.atari.exploration import Exploration
+from rlmaster.atari.labels import label_explored
 from rlmaster.atari.protocols import PROTOCOLS
+from rlmaster.atari.ram import games_with_ram
 from rlmaster.frame_sources import UniformStateFrames
 from rlmaster.replay.chunk_files import rows_of_a_chunk
 from rlmaster.replay.frame_store import FrameStore
@@ -52,6 +56,10 @@ class UniformStates(Collector[UniformStateFrames]):
     def start(self) -> None:
         """Explore from the starts of the game."""
         self.close()
+        self._exploration = self._at_the_starts()
+
+    def _at_the_starts(self) -> Exploration:
+        """Return an exploration that knows nothing but the starts of the game."""
         source = self.source
         play = Play(
             self.atari.game,
@@ -61,7 +69,7 @@ class UniformStates(Collector[UniformStateFrames]):
             cell_columns=source.cell_columns,
             cell_levels=source.cell_levels,
         )
-        self._exploration = Exploration(
+        return Exploration(
             play,
             num_streams=self.atari.num_environments,
             max_cells=source.max_cells,
@@ -88,6 +96,18 @@ class UniformStates(Collector[UniformStateFrames]):
                 seal(store.num_rows)
 
         explore(exploration, store, self.steps, lambda steps, _total: advance(steps), on_round)
+
+    def label(self, store: FrameStore, num_rows: int, advance: Advance) -> NDArray[np.uint8] | None:
+        """Explore the first rows again, with the consoles' memory, `(T, N, 128)`."""
+        if self.atari.game not in games_with_ram():
+            return None
+        with self._at_the_starts() as exploration:
+            return label_explored(
+                exploration,
+                store.episode_start[:num_rows],
+                store.frames_of_row,
+                lambda row, _total: advance(row),
+            )
 
     def close(self) -> None:
         """End the processes."""

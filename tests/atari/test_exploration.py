@@ -21,8 +21,9 @@ def explorer(game="montezuma_revenge", protocol=STICKY, **changed):
 def played(exploration, rounds):
     """Return everything that some rounds give, by name, `(T, N, ...)` each."""
     rows = [row for _ in range(rounds) for row in exploration.play_round()]
-    arrays = {name: np.stack([vars(step)[name] for step, _ in rows]) for name in vars(rows[0][0])}
-    return arrays | {"actions": np.stack([actions for _, actions in rows])}
+    steps, actions, ram = zip(*rows, strict=True)
+    arrays = {name: np.stack([vars(step)[name] for step in steps]) for name in vars(steps[0])}
+    return arrays | {"actions": np.stack(actions), "ram": np.stack(ram)}
 
 
 def assert_same(first, second):

@@ -90,16 +90,21 @@ def test_errors_are_those_of_a_slow_sum(store: FrameStore, monkeypatch: pytest.M
     assert (~masks[:, 0]).sum() == len(EPISODES)  # the second frame of each has only one before it
 
 
+def balls_of(store: FrameStore) -> BallBoxes:
+    """Return where the ball is, and that it is seen in every other frame."""
+    rows = np.arange(store.num_rows)
+    columns = 3 * (rows % 26)
+    box = np.stack([np.full_like(columns, 40), columns, np.full_like(columns, 42), columns + 2], 1)
+    return BallBoxes(rows % 2 == 0, box[:, :2] + 0.5, box)
+
+
 def test_the_ball_is_measured_where_it_is_seen(store: FrameStore) -> None:
     indices = store.frame_indices(store.episodes(), after=1)
-    columns = 3 * (indices % 26)
-    box = np.stack([np.full_like(columns, 40), columns, np.full_like(columns, 42), columns + 2], 1)
-    visible = indices % 2 == 0
-    balls = BallBoxes(visible, box[:, :2] + 0.5, box)
+    balls = balls_of(store).at(indices)
     background = torch.full((1, 1, 84, 84), 100 / 255)
     found = MeasuredFrames(store, indices, background, balls).measure(SaysTheFrameBefore()).ball
     assert found is not None
-    assert found.frames == visible.sum()
+    assert found.frames == balls.visible.sum()
     assert found.found == 0  # it is always three pixels behind
     assert found.error > 0
 
@@ -121,6 +126,17 @@ def test_held_out_frames_are_spread_and_have_what_the_embedder_looks_at(
     assert measured._indices.tolist() == evenly_chosen(possible, 10).tolist()
     sample = store.frames_at(store.frame_indices(train))
     assert torch.equal(measured._background, median_background(sample))
+
+
+def test_the_ball_is_measured_on_held_out_frames_where_it_is_known(
+    store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "MEASURED_FRAMES", 10)
+    train, held_out, balls = store.episodes()[:1], store.episodes()[1:], balls_of(store)
+    measured = held_out_frames(store, train, held_out, SaysTheFrameBefore(), balls)
+    found = measured.measure(SaysTheFrameBefore()).ball
+    assert found is not None
+    assert found.frames == balls.visible[measured._indices].sum() > 0
 
 
 def test_too_short_episodes_are_refused_in_a_sentence(store: FrameStore) -> None:

@@ -271,6 +271,9 @@ def test_frames_of_every_source_are_the_same_however_often_they_are_cut(
     assert_whole(last.play(), cut, (expected, files(left_alone)))
     assert last.rows_loaded > 64
     assert last.begun["collecting"] > 256
+    covered = json.loads(cut.coverage_file.read_bytes())
+    assert covered["ram_frames"] == 4
+    assert "ball_x" in covered["ram_entropy_nats"]
 
 
 def test_a_source_asks_for_other_frames_than_were_stored(cut: RunFolder) -> None:
