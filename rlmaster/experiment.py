@@ -15,6 +15,8 @@ from rlmaster.experiment_data import OWN_LOSS, meaningful
 from rlmaster.frame_sources import FrameSource, RandomFrames
 from rlmaster.specification import AnyPart, Specification, at_defaults, digest
 
+OBSERVATION_FRAMES = 4
+"""Frames that an agent sees at a time, under every protocol."""
 NOT_SCIENTIFIC = frozenset(
     {"name", "tags", "seed", "recording", "requires", "on_lost", "frame_storage"}
 )
@@ -29,6 +31,11 @@ def atari_games() -> tuple[str, ...]:
     load one of these for a single player ends the process.
     """
     return tuple(resources.files("rlmaster").joinpath("data/atari_games.txt").read_text().split())
+
+
+def observed_frames(embedder: Embedder) -> int:
+    """Return how many frames an embedder looks at where an agent plays by its latents."""
+    return int(getattr(embedder, "stacked_frames", OBSERVATION_FRAMES))
 
 
 def _known_game(name: str) -> str:
@@ -184,6 +191,23 @@ class Experiment(Specification):
             )
         if self.agent is None and self.encoder != EncoderTraining():
             raise ValueError("encoder says what an agent's losses do; name an agent too")
+        stacked = observed_frames(self.embedder)
+        if self.agent is not None and stacked > OBSERVATION_FRAMES:
+            raise ValueError(
+                f"embedder.stacked_frames={stacked} are more than the {OBSERVATION_FRAMES} frames "
+                f"that an agent sees at a time; choose {OBSERVATION_FRAMES} or fewer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_is_unfrozen_in_time(self) -> Self:
+        frozen, steps = self.encoder.unfreeze_at_steps, self.agent_training.steps
+        if self.agent is not None and frozen >= steps:
+            raise ValueError(
+                f"encoder.unfreeze_at_steps={frozen:,} is not before the end, "
+                f"agent_training.steps={steps:,}; lower it, or freeze the encoder for good with "
+                "encoder.losses=none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -72,3 +72,12 @@ def training_style(experiment: Mapping[str, Any]) -> str:
     known = cast("dict[str, Any]", encoder) if isinstance(encoder, dict) else {}
     weights, losses = known.get("weights", SCRATCH), known.get("losses", "td")
     return STYLES.get((weights != SCRATCH, losses), "") if isinstance(losses, str) else ""
+
+
+def is_drawn(experiment: Mapping[str, Any]) -> bool:
+    """Tell whether this run or one before it trains what would draw from an encoder's latents.
+
+    Temporal differences never reach that, so that it would draw noise; of the run that an encoder's
+    weights are of, it is taken for granted.
+    """
+    return not plays(experiment) or training_style(experiment) not in ("", *UNDRAWN_STYLES)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError, model_validator
 
 from rlmaster.agent_choices import C51, DQN, RandomAgent, ValueAgent
-from rlmaster.embedder_choices import PixelEncoder
+from rlmaster.embedder_choices import ForwardPredictor, PixelEncoder
 from rlmaster.errors import SpecificationError
 from rlmaster.experiment import (
     AgentTraining,
@@ -324,6 +324,23 @@ def test_an_embedder_without_a_loss_is_welcome_to_an_agent(losses):
 )
 def test_encoder_settings_need_an_agent(encoder):
     assert refusal(encoder=encoder) == "encoder says what an agent's losses do; name an agent too"
+
+
+def test_an_embedder_of_more_frames_than_an_agent_sees_is_refused():
+    embedder = ForwardPredictor(stacked_frames=5)
+    Experiment(name="x", environment=Atari(game="Pong"), embedder=embedder)
+    assert refusal(embedder=embedder, agent=RandomAgent()) == (
+        "embedder.stacked_frames=5 are more than the 4 frames that an agent sees at a time; choose "
+        "4 or fewer"
+    )
+
+
+def test_an_encoder_that_would_never_be_unfrozen_is_refused():
+    assert refusal(agent=DQN(), encoder=EncoderTraining(unfreeze_at_steps=1_000_000)) == (
+        "encoder.unfreeze_at_steps=1,000,000 is not before the end, "
+        "agent_training.steps=1,000,000; lower it, or freeze the encoder for good with "
+        "encoder.losses=none"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.embedders.base import BaseEmbedder
-from rlmaster.errors import TrainingError
-from rlmaster.experiment import Experiment
+from rlmaster.experiment import OBSERVATION_FRAMES, Experiment, observed_frames
 
 
 class ObservationEncoder(nn.Module):
@@ -25,30 +23,16 @@ class ObservationEncoder(nn.Module):
 
     Attributes:
         embedder: What makes a latent of a view.
-        is_frozen: Whether no loss ever changes it; batches must not, so it is always in evaluation
-            mode.
-        td_trains: Whether the agent's loss may change it, at the moment.
         target_rate: Share of the way that its target copy moves; None where the agent decides.
     """
 
     def __init__(self, embedder: BaseEmbedder, experiment: Experiment) -> None:
-        """Cut observations as an experiment's embedder and protocol have it.
-
-        Raises:
-            TrainingError: If the embedder looks at more frames than an observation has.
-        """
+        """Cut observations as an experiment's embedder has it."""
         super().__init__()
-        stacked = PROTOCOLS[experiment.environment.protocol].stacked_frames
-        self.frames_of_view = int(getattr(experiment.embedder, "stacked_frames", stacked))
-        if self.frames_of_view > stacked:
-            raise TrainingError(
-                f"the embedder looks at {self.frames_of_view} frames (embedder.stacked_frames), and"
-                f" an observation under {experiment.environment.protocol} has {stacked}"
-            )
         self.embedder = embedder
-        self.num_views = stacked // self.frames_of_view
-        self.is_frozen = experiment.encoder.losses == "none"
-        self.td_trains = experiment.encoder.losses in ("td", "both")
+        self.frames_of_view = observed_frames(experiment.embedder)
+        self.num_views = OBSERVATION_FRAMES // self.frames_of_view
+        self._td_trains = experiment.encoder.losses in ("td", "both")
         self.target_rate = experiment.encoder.target_rate
         self.train()
 
@@ -57,9 +41,26 @@ class ObservationEncoder(nn.Module):
         """Numbers of all latents of an observation together, V * L."""
         return self.num_views * self.embedder.latent_dim
 
+    @property
+    def td_trains(self) -> bool:
+        """Whether the agent's loss may change it, at the moment.
+
+        Where it may not, what the agent looks at must not either, as batch normalisation would let
+        it: the embedder is in evaluation mode then.
+        """
+        return self._td_trains
+
+    @td_trains.setter
+    def td_trains(self, may_change: bool) -> None:
+        if may_change != self._td_trains:
+            self._td_trains = may_change
+            self.train(self.training)
+
     def train(self, mode: bool = True) -> Self:
-        """Change the mode as any module does, unless it is frozen."""
-        return super().train(mode and not self.is_frozen)
+        """Change the mode as any module does, but that of an embedder only where `td_trains`."""
+        super().train(mode)
+        self.embedder.train(mode and self._td_trains)
+        return self
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the latents `(B, V * L)` of observations `(B, K, H, W)`, uint8.
@@ -79,8 +80,9 @@ class ObservationEncoder(nn.Module):
         return self.embedder.embed(views).unflatten(0, (-1, self.num_views)).flatten(1)
 
     def target_copy(self) -> "ObservationEncoder":
-        """Return a copy that no gradient changes, for what targets are made of."""
+        """Return a copy that nothing changes but `follow`, for what targets are made of."""
         target = copy.deepcopy(self)
+        target.td_trains = False
         return target.requires_grad_(False)
 
 

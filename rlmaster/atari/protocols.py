@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from rlmaster.experiment import OBSERVATION_FRAMES
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -50,7 +52,7 @@ _CLASSIC = Protocol(
     full_action_space=False,
     max_episode_frames=108_000,
     screen_size_pixels=84,
-    stacked_frames=4,
+    stacked_frames=OBSERVATION_FRAMES,
 )
 
 # Machado et al. (2018), as Dopamine (Castro et al. 2018) runs it: sticky actions are the only

@@ -39,13 +39,15 @@ class Placing:
         """Return where a run goes.
 
         Raises:
-            HostError: If the host, or every host, cannot take it.
+            UsageError: If it needs more room than there is anywhere.
+        HostError: If the host, or every host, cannot take it.
         """
         from rlmaster.cli.hosts import choose_host
         from rlmaster.hosts.selection import rank
+        from rlmaster.room import Room
 
-        needs = requirements(description)
-        return choose_host(self._project, self._wanted, rank(self._candidates, needs), needs)
+        ranking = rank(self._candidates, requirements(description), Room.of(description.experiment))
+        return choose_host(self._project, self._wanted, ranking)
 
     def count(self, choice: "HostChoice") -> None:
         """Remember that a run was queued for a host."""
@@ -80,6 +82,7 @@ def decide_placing(
     """
     from rlmaster.cli.hosts import describe, measure_hosts
     from rlmaster.hosts.selection import rank
+    from rlmaster.room import Room
 
     name = "auto" if name is None and yes else name
     needs = requirements(runs[0])
@@ -91,7 +94,7 @@ def decide_placing(
             "nobody is asked here, so say where it runs: --host NAME, --host auto or --yes"
         )
     candidates = measure_hosts(project, needs)
-    ranking = rank(candidates, needs)
+    ranking = rank(candidates, needs, Room.of(runs[0].experiment))
     say(f"\n  auto: the best of these, now {ranking[0].host}")
     for ranked in ranking:
         say(f"  {describe(ranked)}")

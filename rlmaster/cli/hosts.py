@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rlmaster.hosts.selection import Candidate, Ranked
     from rlmaster.launcher import HostChoice
     from rlmaster.project import Project
+    from rlmaster.room import Room
     from rlmaster.ssh.connection import AskPassphrase
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the host is called.")]
@@ -170,7 +171,10 @@ def describe(ranked: "Ranked") -> str:
 
 
 def rank_hosts(
-    project: "Project", requirements: "Requirements | None" = None, only: str | None = None
+    project: "Project",
+    requirements: "Requirements | None" = None,
+    only: str | None = None,
+    room: "Room | None" = None,
 ) -> "list[Ranked]":
     """Measure every host, all at once, and return them best first.
 
@@ -178,10 +182,11 @@ def rank_hosts(
         project: Whose hosts.
         requirements: What the run needs; None for what runs usually need.
         only: The one host to measure; None for all.
+        room: What its frames and networks take; None where that is not known.
     """
     from rlmaster.hosts.selection import rank
 
-    return rank(measure_hosts(project, requirements, only), requirements)
+    return rank(measure_hosts(project, requirements, only), requirements, room)
 
 
 def measure_hosts(
@@ -253,6 +258,7 @@ def choose_host(
     name: str,
     ranking: "list[Ranked] | None" = None,
     requirements: "Requirements | None" = None,
+    room: "Room | None" = None,
 ) -> "HostChoice":
     """Decide where a run goes.
 
@@ -261,9 +267,11 @@ def choose_host(
         name: A host's name, of which alone it is measured how busy it is, or `auto` for the best.
         ranking: The ranking, where it was measured a moment ago.
         requirements: What the run needs; None for what runs usually need.
+        room: What its frames and networks take; None where that is not known.
 
     Raises:
         InventoryError: If no host is called that.
+        UsageError: If the run needs more room than the host, or any host, has.
         HostError: If the host, or every host, cannot take a run.
     """
     from rlmaster.errors import HostError
@@ -272,10 +280,13 @@ def choose_host(
 
     inventory = read_inventory(project.hosts_file)
     only = None if name == "auto" else inventory.find(name).name
-    ranking = rank_hosts(project, requirements, only) if ranking is None else ranking
+    if ranking is None:
+        ranking = rank_hosts(project, requirements, only, room)
     chosen = ranking[0] if only is None else next(r for r in ranking if r.host == only)
+    is_wrong = all(r.is_outgrown for r in ranking) if only is None else chosen.is_outgrown
+    refusal = UsageError if is_wrong else HostError
     if not chosen.fits and len(ranking) > 1 and only is None:
-        raise HostError(f"no host can take the run: {'; '.join(map(describe, ranking))}")
+        raise refusal(f"no host can take the run: {'; '.join(map(describe, ranking))}")
     if not chosen.fits:
-        raise HostError(f"{chosen.host} cannot take the run: {chosen.reason}")
+        raise refusal(f"{chosen.host} cannot take the run: {chosen.reason}")
     return HostChoice(inventory.find(chosen.host), name, ranking)

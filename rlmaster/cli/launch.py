@@ -253,13 +253,16 @@ def _launch_from_notebook(
     from rlmaster.experiment_script import describe_experiment
     from rlmaster.launcher import launch
     from rlmaster.project import Project
+    from rlmaster.room import Room
 
     home = Project.containing(Path(project))
     return launch(
         home,
         describe_experiment(experiment),
         rationale=rationale,
-        host=choose_host(home, host, requirements=experiment.requires),
+        host=choose_host(
+            home, host, requirements=experiment.requires, room=Room.of(experiment.to_data())
+        ),
         say=say,
         ask=asking_person(),
     )

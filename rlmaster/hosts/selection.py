@@ -9,6 +9,7 @@ from rlmaster.experiment import Requirements
 from rlmaster.hosts.inventory import Host
 from rlmaster.hosts.probe import Gpu, Probe
 from rlmaster.hosts.slots import all_slots
+from rlmaster.room import FreeRoom, Room
 
 IDLE_UTILISATION = 0.25
 """Cores that are busier than this are not called idle."""
@@ -43,13 +44,19 @@ class Ranked:
     """What speaks for or against it, in one sentence."""
     probe: Probe | None
     """What was measured there."""
+    is_outgrown: bool = False
+    """Whether the run needs more room than is there, so that it is the run that has to change."""
 
     def to_data(self) -> dict[str, Any]:
         """Return it as JSON data."""
         return asdict(self)
 
 
-def rank(candidates: Sequence[Candidate], requirements: Requirements | None = None) -> list[Ranked]:
+def rank(
+    candidates: Sequence[Candidate],
+    requirements: Requirements | None = None,
+    room: Room | None = None,
+) -> list[Ranked]:
     """Put the best host first; of equal ones, the one that comes first in the inventory.
 
     A host where the run fits comes before all where it does not. Then fewer runs per slot win, then
@@ -58,12 +65,17 @@ def rank(candidates: Sequence[Candidate], requirements: Requirements | None = No
     Args:
         candidates: Every host that may be chosen, in the inventory's order.
         requirements: What the run needs; None for what runs usually need.
+        room: What its frames and networks take; None where that is not known.
 
     Returns:
         One entry for each candidate, best first.
     """
     requirements = requirements or Requirements()
-    lacking = [_lacking(candidate, requirements) for candidate in candidates]
+    outgrown = [_room_lacking(candidate, room or Room()) for candidate in candidates]
+    lacking = [
+        _lacking(candidate, requirements) or (what and f"does not fit: {what}")
+        for candidate, what in zip(candidates, outgrown, strict=True)
+    ]
     order = sorted(
         range(len(candidates)), key=lambda i: (bool(lacking[i]), *_pressure(candidates[i]))
     )
@@ -73,6 +85,7 @@ def rank(candidates: Sequence[Candidate], requirements: Requirements | None = No
             fits=not lacking[i],
             reason=lacking[i] or _description(candidates[i]),
             probe=candidates[i].probe,
+            is_outgrown=bool(outgrown[i]),
         )
         for i in order
     ]
@@ -99,6 +112,21 @@ def _lacking(candidate: Candidate, requirements: Requirements) -> str:
     if candidate.host.kind == "ssh" and not probe.python:
         lacking.append(_without_python(candidate.host))
     return f"does not fit: {', '.join(lacking)}" if lacking else ""
+
+
+def _room_lacking(candidate: Candidate, room: Room) -> str:
+    """Return what room the run lacks there, or nothing.
+
+    All memory counts, since the run may wait until others have given theirs back.
+    """
+    probe = candidate.probe
+    if probe is None:
+        return ""
+    memory = probe.memory_total_bytes
+    sizes = [gpu.memory_total_bytes for gpu in probe.gpus or ()] or [memory]
+    known = [size for size in sizes if size is not None]
+    device = max(known) if len(known) == len(sizes) else None
+    return room.lacking(FreeRoom(device, memory, probe.disk_free_bytes))
 
 
 def _without_python(host: Host) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from rlmaster.errors import TrainingError
-from rlmaster.replay.frame_storage import Place
+from rlmaster.room import Place
 
 Array = Any
 """A numpy array where frames lie in main memory or on disk, else a tensor on their device."""

@@ -19,8 +19,9 @@ from rlmaster.errors import TrainingError
 from rlmaster.replay.cell_memory import CellMemory
 from rlmaster.replay.chunk_content import Rows
 from rlmaster.replay.chunk_files import ChunkFolder, OnDamage, OnProgress, rows_of_a_chunk
-from rlmaster.replay.frame_storage import Storage, choose_storage, free_room
+from rlmaster.replay.frame_storage import free_room
 from rlmaster.replay.played_step import PlayedStep
+from rlmaster.room import Storage, choose_storage
 
 NO_ACTION = -1
 """Stands in `actions` where an episode, or the recording, was over."""

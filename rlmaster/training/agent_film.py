@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rlmaster.agents.base import BaseAgent
 from rlmaster.embedders.base import BaseEmbedder
+from rlmaster.experiment import Experiment
+from rlmaster.experiment_data import is_drawn
 from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.training.gallery import drawn_pairs
 from rlmaster.training.pictures import Frames
@@ -24,8 +26,14 @@ def frames_to_film(played: Played) -> int:
     return sum(min(length, FILMED_STEPS) + 1 for length in lengths)
 
 
+def who_draws(agent: BaseAgent, experiment: Experiment) -> BaseEmbedder | None:
+    """Return an agent's embedder where it draws something that means something, else None."""
+    embedder = agent.encoder.embedder
+    return embedder if embedder.draws and is_drawn(experiment.to_data()) else None
+
+
 def film(
-    agent: BaseAgent,
+    embedder: BaseEmbedder | None,
     evaluator: Evaluator,
     played: Played,
     folder: Path,
@@ -36,10 +44,10 @@ def film(
     """Write the best and the median episode as `best.mp4` and `median.mp4`.
 
     The screen is on the left, and on the right what the agent's embedder draws of it, a
-    reconstruction or a prediction; the screen stands alone where it draws nothing.
+    reconstruction or a prediction.
 
     Args:
-        agent: Whose embedder draws.
+        embedder: Who draws; None lets the screen stand alone.
         evaluator: Who played, and plays the same actions again.
         played: The evaluation.
         folder: The run's `videos`.
@@ -61,7 +69,7 @@ def film(
     written = 0
     for stream, video in enumerate(videos.values()):
         episode = next(part for part in store.episodes() if part.environment == stream)
-        moments = _moments(agent.encoder.embedder, store, episode)
+        moments = _moments(embedder, store, episode)
         write_video(video, _counted(moments, written, on_progress))
         written += len(episode)
     return videos
@@ -73,10 +81,10 @@ def _filmed(played: Played) -> Mapping[str, int]:
 
 
 def _moments(
-    embedder: BaseEmbedder, store: FrameStore, episode: Episode
+    embedder: BaseEmbedder | None, store: FrameStore, episode: Episode
 ) -> Iterable[Sequence[Frames]]:
     """Return what stands side by side at each moment of an episode, `(H, W)` each."""
-    if embedder.draws:
+    if embedder is not None:
         return drawn_pairs(embedder, store, [episode], lambda _done: None)
     rows = range(episode.first_row, episode.stop_row)
     return ([store.frames_of_row(row)[episode.environment]] for row in rows)

@@ -175,10 +175,12 @@ class AgentLearning:
     def _learn_representation(self, update: Update, number: int) -> Losses:
         """Do the updates by the embedder's own loss that go with an update of that number."""
         ratio, losses = self._encoder.representation_update_ratio, dict[str, torch.Tensor]()
-        length = self._agent.encoder.embedder.sequence_length
+        encoder, batch_size = self._agent.encoder, self._experiment.training.batch_size
+        encoder.embedder.train()
         for _ in range(int((number - 1) * ratio), int(number * ratio)):
-            batch = self._replay.sample_sequences(self._experiment.training.batch_size, length)
+            batch = self._replay.sample_sequences(batch_size, encoder.embedder.sequence_length)
             losses = update(batch)
+        encoder.train()  # which leaves the embedder as the agent's loss has to find it
         return _named("representation", losses)
 
     def _sample(self) -> TransitionBatch:

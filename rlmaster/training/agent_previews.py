@@ -1,14 +1,11 @@
 """What an agent's embedder draws while the agent learns: the same moments as where it learns alone.
 
-An encoder is drawn only where its drawing networks mean something: where the run whose weights it
-begins with has trained them, which is taken for granted, or its own loss does. Temporal differences
-never reach them, so that what an encoder draws which begins from scratch and learns by these alone,
-or by nothing, is noise.
+Where nothing trains what draws, nothing is drawn (`experiment_data.is_drawn`).
 """
 
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.experiment import Experiment
-from rlmaster.experiment_data import OWN_LOSS
+from rlmaster.experiment_data import is_drawn
 from rlmaster.training.agent_learning import AgentLearning
 from rlmaster.training.canonical import CanonicalFrames
 from rlmaster.training.gallery import Moments, moments_of_a_run
@@ -90,8 +87,7 @@ def _due_updates(experiment: Experiment, learning: AgentLearning | None) -> froz
     """Return the updates after which an embedder is drawn; none where that would show nothing."""
     encoder = experiment.encoder
     comes_trained = encoder.weights != "scratch"
-    means_something = comes_trained or encoder.losses in OWN_LOSS
-    if learning is None or encoder.losses == "none" or not means_something:
+    if learning is None or encoder.losses == "none" or not is_drawn(experiment.to_data()):
         return frozenset()
     frozen = learning.updates_after(encoder.unfreeze_at_steps)
     changing = max(0, learning.total_updates - frozen)

@@ -12,7 +12,7 @@ from rlmaster.agents.base import BaseAgent
 from rlmaster.errors import UsageError
 from rlmaster.experiment import Experiment
 from rlmaster.run_folder import RunFolder
-from rlmaster.training.agent_film import film, frames_to_film
+from rlmaster.training.agent_film import film, frames_to_film, who_draws
 from rlmaster.training.playing import Evaluator
 from rlmaster.training.stored_replay import OnProgress
 from rlmaster.training.update import best_device
@@ -57,7 +57,7 @@ def film_agent(
     on_note(f"mean return of {episodes} {returns.mean:,.1f}; networks of {checkpoint}")
     total = frames_to_film(played)
     videos = film(
-        agent,
+        who_draws(agent, experiment),
         evaluator,
         played,
         out,

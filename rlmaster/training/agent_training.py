@@ -17,7 +17,7 @@ from rlmaster.experiment import Experiment
 from rlmaster.run_folder import RunFolder
 from rlmaster.specification import flattened
 from rlmaster.training.acting import Acting
-from rlmaster.training.agent_film import film, frames_to_film
+from rlmaster.training.agent_film import film, frames_to_film, who_draws
 from rlmaster.training.agent_learning import AgentLearning
 from rlmaster.training.agent_previews import AgentPreviews
 from rlmaster.training.agent_results import AgentResults
@@ -260,7 +260,8 @@ class AgentTraining(RunTraining):
             self._played = self.evaluator.play(self.agent, self._advance)
         self.recording.phase("rendering", frames_to_film(self._played), "frames")
         try:
-            film(self.agent, self.evaluator, self._played, self.run.videos, self._advance)
+            embedder = who_draws(self.agent, self.experiment)
+            film(embedder, self.evaluator, self._played, self.run.videos, self._advance)
         except TrainingError as error:
             self.recording.event("note", str(error), self.total)
 

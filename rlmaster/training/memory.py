@@ -4,23 +4,20 @@ from pathlib import Path
 
 import torch
 
-from rlmaster.embedder_choices import ConvolutionalEmbedder, Embedder
+from rlmaster.embedder_choices import Embedder
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.errors import TrainingError
-from rlmaster.replay.frame_storage import (
+from rlmaster.replay.frame_storage import available_bytes, free_room
+from rlmaster.room import (
+    FRAME_BYTES,
+    FROZEN_WEIGHT_BYTES,
     GIB,
+    TRAINED_WEIGHT_BYTES,
     Storage,
-    available_bytes,
     choose_storage,
-    free_room,
 )
 from rlmaster.specification import resolve
 
-FRAME_BYTES = 84 * 84
-FROZEN_WEIGHT_BYTES = 4
-"""A weight, float32."""
-TRAINED_WEIGHT_BYTES = 4 * FROZEN_WEIGHT_BYTES
-"""A weight, its gradient, and the two moments that Adam keeps of it."""
 MOST_ACTIONS = 18
 """Actions of the game that offers most."""
 
@@ -46,14 +43,13 @@ def require_room_for_latent(embedder: Embedder, device: torch.device) -> None:
     """Refuse an embedder whose weights do not fit into memory.
 
     Args:
-        embedder: The specification; of one's own classes nothing is known.
+        embedder: The specification; of a class that cannot be built without content nothing is
+            known.
         device: Where it is trained.
 
     Raises:
         TrainingError: With what is needed and what is available.
     """
-    if not isinstance(embedder, ConvolutionalEmbedder):
-        return
     needed, available = _weight_bytes(embedder), available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
@@ -63,12 +59,12 @@ def require_room_for_latent(embedder: Embedder, device: torch.device) -> None:
         )
 
 
-def _weight_bytes(embedder: ConvolutionalEmbedder) -> int:
-    """Return what weights, gradients and moments of the networks take; 0 where nobody can say."""
+def _weight_bytes(embedder: Embedder) -> int:
+    """Return what is kept of the networks' weights; 0 where nobody can say."""
     try:
         with torch.device("meta"):  # where tensors have a size and no content
             module: BaseEmbedder = resolve(embedder.builds)(embedder, num_actions=MOST_ACTIONS)
-    except (RuntimeError, ValueError):  # one's own class may ask for content, or not be there
+    except Exception:  # one's own class may ask for content, or for anything else
         return 0
     return sum(
         weight.numel() * (TRAINED_WEIGHT_BYTES if weight.requires_grad else FROZEN_WEIGHT_BYTES)

@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rlmaster.agent_choices import DQN, RandomAgent
+from rlmaster.agent_choices import DQN
 from rlmaster.agents.base import build_agent
 from rlmaster.agents.encoder import ObservationEncoder, follow
 from rlmaster.agents.value_agent import ValueBasedAgent
-from rlmaster.embedder_choices import Autoencoder, Embedder, ForwardPredictor, PixelEncoder
+from rlmaster.embedder_choices import Autoencoder, Embedder, PixelEncoder
 from rlmaster.embedders.base import BaseEmbedder, build_embedder
 from rlmaster.embedders.drawing import INPUT_GAIN
-from rlmaster.errors import TrainingError
 from rlmaster.experiment import Atari, EncoderTraining, Experiment
 
 DRAWN = Autoencoder(latent_dim=5, channels=(8, 8, 8))
@@ -79,24 +78,6 @@ def test_a_frame_changes_the_latent_of_its_own_view_and_of_its_own_observation(s
     differs = (~torch.isclose(before, after, atol=1e-6)).any(2).nonzero().tolist()
     view = (frame - (4 - encoder.num_views * size)) // size
     assert differs == ([[row, view]] if view >= 0 else [])
-
-
-@pytest.mark.parametrize("protocol", ["machado2018", "classic", "atari_100k"])
-def test_an_embedder_of_more_frames_than_are_seen_is_refused(protocol):
-    experiment = Experiment(
-        name="x",
-        environment=Atari(game="Pong", protocol=protocol),
-        embedder=ForwardPredictor(stacked_frames=5, channels=(2, 2, 2)),
-        agent=RandomAgent(),
-    )
-
-    with pytest.raises(TrainingError) as caught:
-        build_agent(experiment)
-
-    assert str(caught.value) == (
-        "the embedder looks at 5 frames (embedder.stacked_frames), and an observation under "
-        f"{protocol} has 4"
-    )
 
 
 class Brightness(Embedder):
@@ -182,6 +163,53 @@ def test_thawing_lets_the_gradient_through():
     assert not encoder(observed()).requires_grad
     encoder.td_trains = True
     assert encoder(observed()).requires_grad
+
+
+class Counting(Embedder):
+    """An embedder of a user's own, which remembers what its batches were like."""
+
+    builds: ClassVar[str] = "test_observation_encoder:CountingNetwork"
+
+
+class CountingNetwork(BaseEmbedder):
+    """Normalises by the batch, and drops out."""
+
+    def __init__(self, specification: Counting, *, num_actions: int) -> None:
+        super().__init__(latent_dim=4)
+        self.normalise = nn.BatchNorm1d(4)
+        self.drop = nn.Dropout(0.5)
+
+    def embed(self, observation: Tensor) -> Tensor:
+        return self.drop(self.normalise(observation.float().mean((2, 3)) / 255))
+
+    def loss(self, batch):
+        raise NotImplementedError
+
+    def preview(self, batch):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("losses", ["td", "both", "representation", "none"])
+def test_looking_changes_nothing_where_the_agents_loss_may_not(losses):
+    encoder = encoder_of(Counting(), losses=losses)
+    target = encoder.target_copy()
+
+    def look(network: ObservationEncoder) -> bool:
+        """Tell whether what is seen changes how it sees."""
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        network.train()
+        first, second = (network(observed(32)) for _ in range(2))
+        state = network.state_dict()
+        is_same = all(torch.equal(state[name], before[name]) for name in before)
+        assert is_same is torch.equal(first, second)
+        return not is_same
+
+    assert look(encoder) is encoder.td_trains
+    assert not look(target)
+    encoder.td_trains = False
+    assert not look(encoder)
+    encoder.td_trains = True
+    assert look(encoder)
 
 
 # ---------------------------------------------------------------------------------------- targets

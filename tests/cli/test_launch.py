@@ -89,6 +89,33 @@ def test_a_bad_request_is_one_sentence_and_exit_code_2(command, project, argumen
     assert not (project / "runs").exists()
 
 
+REPLAY = ["agent=DQN", "agent.replay_steps=1000000000", "agent_training.steps=1000000000"]
+LATENT = ["embedder.latent_dim=65536", "embedder.encoder=sac_ae", "embedder.channels=[4096,9,9]"]
+
+
+@pytest.mark.parametrize("host", ["local", "auto"])
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (REPLAY, "the frames need 6,571.4 GiB, and they may take "),
+        ([*REPLAY, "frame_storage=memory"], "the frames need 6,571.4 GiB, and they may take "),
+        (LATENT, "the latent's weights need 29,400.0 GiB of memory, and "),
+    ],
+)
+def test_what_no_memory_and_disk_holds_is_refused_before_anything_is_made(
+    command, project, settings, sentence, host
+):
+    options = [text for setting in settings for text in ("--set", setting)]
+    given = ["--rationale", "why", "--yes", "--host", host]
+
+    outcome = command("launch", "tiny", *given, *options)
+
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"local cannot take the run: does not fit: {sentence}")
+    assert outcome.err.count("\n") == 1
+    assert not (project / "runs").exists()
+
+
 def test_an_unknown_host_is_named_with_those_there_are(command, project):
     outcome = command("launch", "tiny", "--rationale", "why", "--host", "locla")
 

@@ -9,6 +9,7 @@ from rlmaster.experiment import Requirements
 from rlmaster.hosts.inventory import Host
 from rlmaster.hosts.probe import Gpu, GpuProcess, Probe
 from rlmaster.hosts.selection import Candidate, rank
+from rlmaster.room import Room
 
 GB = 1_000_000_000
 IDLE = Probe(
@@ -110,6 +111,21 @@ def test_a_host_that_lacks_something_says_what():
         "does not fit: 22 GB of memory free, 30 GB needed, a free GPU is needed, but no GPU"
     )
     assert reason(replace(IDLE, gpus=(TAKEN_GPU,)), Requirements(gpu=True)).endswith("1 GPU in use")
+
+
+def test_a_host_without_room_for_the_frames_comes_after_one_that_has_it():
+    large = replace(IDLE, memory_total_bytes=200 * GB, runs=("x",), gpus=(FREE_GPU,))
+    needed = Room(frames=100 * GB)
+
+    best, worst = rank([candidate("small"), candidate("large", large)], NEEDS, needed)
+
+    assert (best.host, best.fits, best.is_outgrown) == ("large", True, False)
+    assert (worst.host, worst.fits, worst.is_outgrown) == ("small", False, True)
+    assert worst.reason.startswith("does not fit: the frames need 93.1 GiB, and they may take ")
+    (on_disk,) = rank([candidate("a", replace(IDLE, disk_free_bytes=120 * GB))], NEEDS, needed)
+    (unknown,) = rank([candidate("a", replace(IDLE, disk_free_bytes=None))], NEEDS, needed)
+    assert on_disk.fits
+    assert unknown.fits
 
 
 def test_fitting_comes_before_runs_before_gpu_memory_before_load():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rlmaster.errors import TrainingError
-from rlmaster.replay.frame_storage import GIB, FreeRoom, choose_storage, free_room
+from rlmaster.replay.frame_storage import free_room
+from rlmaster.room import GIB, FreeRoom, choose_storage
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_no_room_anywhere_is_explained_with_all_numbers():
     free = FreeRoom(10 * GIB, 20 * GIB, 10 * GIB)
     with pytest.raises(
         TrainingError,
-        match=r"needs 20\.0 GiB, .* take 6\.0 GiB on the device, 16\.0 GiB in memory, "
+        match=r"need 20\.0 GiB, .* take 6\.0 GiB on the device, 16\.0 GiB in memory, "
         r"9\.0 GiB on the disk; keep fewer steps",
     ):
         choose_storage("auto", 20 * GIB, free)

@@ -13,10 +13,10 @@ from slow_replay import SlowReplay
 from rlmaster.errors import TrainingError
 from rlmaster.replay import row_store
 from rlmaster.replay.buffer import ReplayBuffer
-from rlmaster.replay.frame_storage import FreeRoom
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.replay.latent_memory import LatentMemory, bytes_of_latent
 from rlmaster.replay.prioritised import Priorities
+from rlmaster.room import FreeRoom
 
 FRAME_SHAPE = (2, 3)
 LATENT_DIM = 2
@@ -252,7 +252,7 @@ def test_frames_that_leave_no_room_for_latents_go_elsewhere_or_are_refused(monke
     assert maps() == 2
     assert memory.num_bytes == latents
     assert in_memory.memory.cells.shape == on_disk.memory.cells.shape
-    with pytest.raises(TrainingError, match="the replay needs"):
+    with pytest.raises(TrainingError, match="the frames need"):
         FrameStore(2, storage="memory", bytes_beside_frame=beside, **size)
 
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from tiny_agent import TinyAgent, tiny_agent
 
+from rlmaster.agent_choices import DoubleDQN, RandomAgent
 from rlmaster.atari.protocols import PROTOCOLS
-from rlmaster.embedder_choices import ForwardPredictor, PixelEncoder
+from rlmaster.embedder_choices import Autoencoder, Embedder, ForwardPredictor, PixelEncoder
+from rlmaster.experiment import Atari, EncoderTraining, Experiment
 from rlmaster.training import agent_film
-from rlmaster.training.agent_film import film, frames_to_film
+from rlmaster.training.agent_film import film, frames_to_film, who_draws
 from rlmaster.training.gallery import drawn_pairs
 from rlmaster.training.playing import Evaluator, Played
 from rlmaster.training.stopping import StopRequested
@@ -56,18 +58,13 @@ def predicts() -> TinyAgent:
     return tiny_agent("breakout", ForwardPredictor(latent_dim=4, channels=(2, 2, 2)))
 
 
-def sees_only() -> TinyAgent:
-    """Return an agent whose embedder draws nothing."""
-    return tiny_agent("breakout", PixelEncoder())
-
-
 def test_films_show_the_best_and_the_median_episode_beside_what_is_drawn(
     evaluated: tuple[Evaluator, Played], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_film, "FILMED_STEPS", 40)
     evaluator, played = evaluated
     agent = predicts()
-    film(agent, evaluator, played, tmp_path / "videos", nobody)
+    film(agent.encoder.embedder, evaluator, played, tmp_path / "videos", nobody)
     assert {path.name for path in (tmp_path / "videos").iterdir()} == {"best.mp4", "median.mp4"}
     chosen = [played.returns.best_episode, played.returns.median_episode]
     store = evaluator.play_again(played, chosen, 40, nobody)
@@ -80,12 +77,38 @@ def test_films_show_the_best_and_the_median_episode_beside_what_is_drawn(
         assert differ(shown[:, :, SIDE + GAP :], drawn) < 3
 
 
+@pytest.mark.parametrize(
+    ("embedder", "encoder", "is_drawn"),
+    [
+        (Autoencoder(), EncoderTraining(losses="td"), False),
+        (Autoencoder(), EncoderTraining(losses="none"), False),
+        (Autoencoder(), EncoderTraining(losses="both"), True),
+        (Autoencoder(), EncoderTraining(losses="none", weights="a1b2c3"), True),
+        (PixelEncoder(), EncoderTraining(losses="td"), False),
+    ],
+)
+def test_what_nobody_has_trained_to_draw_is_not_shown(
+    embedder: Embedder, encoder: EncoderTraining, is_drawn: bool
+) -> None:
+    experiment = Experiment(
+        name="x",
+        environment=Atari(game="Breakout"),
+        embedder=embedder,
+        agent=DoubleDQN(),
+        encoder=encoder,
+    )
+    agent = tiny_agent("breakout", embedder)
+    assert who_draws(agent, experiment) is (agent.encoder.embedder if is_drawn else None)
+    at_random = experiment.model_copy(update={"agent": RandomAgent()})
+    assert who_draws(agent, at_random) is None
+
+
 def test_where_nothing_is_drawn_the_screen_stands_alone_to_the_episodes_end(
     evaluated: tuple[Evaluator, Played], tmp_path: Path
 ) -> None:
     evaluator, played = evaluated
     told: list[int] = []
-    film(sees_only(), evaluator, played, tmp_path, told.append)
+    film(None, evaluator, played, tmp_path, told.append)
     best, median = played.returns.best_episode, played.returns.median_episode
     assert best != median
     for number, name in ((best, "best"), (median, "median")):
@@ -108,5 +131,5 @@ def test_a_film_that_is_cut_short_leaves_nothing(
             raise StopRequested
 
     with pytest.raises(StopRequested):
-        film(sees_only(), *evaluated, tmp_path, check)
+        film(None, *evaluated, tmp_path, check)
     assert list(tmp_path.iterdir()) == []

@@ -103,6 +103,25 @@ def test_the_embedders_own_updates_come_in_their_ratio(begin, ratio, with_repres
     assert _steps_of(learning) - before == 4 * ratio
 
 
+@pytest.mark.parametrize(("losses", "agents_mode"), [("representation", False), ("both", True)])
+def test_dropout_and_the_like_act_where_a_loss_may_change_the_encoder(begin, losses, agents_mode):
+    training = begin(experiment_with(EncoderTraining(losses=losses), updates_per_step=1.0))
+    learning, encoder = warmed_up(training, 100), training.agent.encoder
+    seen: dict[str, list[bool]] = {"agent": [], "own": []}
+    own_loss = encoder.embedder.loss
+
+    def loss(batch: Any) -> Any:
+        seen["own"].append(encoder.embedder.training)
+        return own_loss(batch)
+
+    encoder.embedder.loss = loss
+    encoder.register_forward_pre_hook(lambda *_: seen["agent"].append(encoder.embedder.training))
+    learning.learn(103, 100, LossesSeen())
+
+    assert set(seen["agent"]) == {agents_mode}
+    assert set(seen["own"]) == {True}
+
+
 def _steps_of(learning: AgentLearning) -> int:
     """Return how many updates the embedder's own optimiser has done."""
     state = learning.representation_optimiser.state

@@ -262,7 +262,7 @@ def test_a_replay_for_which_there_is_no_room_is_refused_before_anything_is_playe
     training = PlayingBudget(steps=10**10)
     run = make_run(tmp_path)
     big = EXPERIMENT.model_copy(update={"agent": agent, "agent_training": training})
-    with pytest.raises(TrainingError, match=r"the replay needs 6982\.\d GiB"):
+    with pytest.raises(TrainingError, match=r"the frames need 6,982\.\d GiB"):
         Play(big, CPU, run.replay, cast("Recording", None))
     assert list(run.replay.glob("*")) == []
 

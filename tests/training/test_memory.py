@@ -32,7 +32,7 @@ def _two_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_frames_than_fit_are_refused_with_both_numbers(tmp_path: Path) -> None:
     require_room_for_frames(200_000, "memory", CPU, tmp_path)
-    with pytest.raises(TrainingError, match=r"needs 6\.6 GiB, .* 1\.6 GiB in mem"):
+    with pytest.raises(TrainingError, match=r"need 6\.6 GiB, .* 1\.6 GiB in mem"):
         require_room_for_frames(1_000_000, "memory", CPU, tmp_path)
 
 
@@ -57,8 +57,8 @@ def needed_bytes(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_a_latent_whose_layers_do_not_fit_is_refused() -> None:
     require_room_for_latent(Autoencoder(latent_dim=256), CPU)
-    # 2 layers x 65,536 x 3,136 weights x 16 bytes
-    with pytest.raises(TrainingError, match=r"a latent of 65,536 numbers needs 6\.1 GiB .* 2\.0 G"):
+    # 2 layers x 65,536 x 3,136 weights x 48 bytes
+    with pytest.raises(TrainingError, match=r"65,536 numbers needs 18\.4 GiB .* 2\.0 G"):
         require_room_for_latent(Autoencoder(latent_dim=65_536), CPU)
 
 
@@ -85,12 +85,12 @@ def test_every_layer_counts_and_a_frozen_one_without_gradient_and_moments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     embedder = specification(latent_dim=10, channels=(4, 5, 6), stacked_frames=4)
-    assert needed_bytes(embedder, monkeypatch) == 16 * trained + 4 * frozen
+    assert needed_bytes(embedder, monkeypatch) == 48 * trained + 4 * frozen
 
 
 def test_an_encoder_alone_has_no_decoder_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = PixelEncoder(latent_dim=294, channels=(4, 5, 6))
-    assert needed_bytes(embedder, monkeypatch) == 16 * CONVOLUTIONS
+    assert needed_bytes(embedder, monkeypatch) == 48 * CONVOLUTIONS
 
 
 class NeedsContent(Autoencoder):

@@ -28,11 +28,9 @@ class LogPane(Pane):
         """Lay out the log over the line to search in, which is hidden."""
         yield Static("Nothing has been printed yet.", classes="placeholder")
         yield LogView(id="log-view")
-        yield SearchLine()
-
-    def on_mount(self) -> None:
-        """Begin without a search."""
-        self.query_one(SearchLine).display = False
+        search = SearchLine()
+        search.display = False
+        yield search
 
     def take(self, news: RunNews, now: datetime) -> None:
         """Add what was printed."""
