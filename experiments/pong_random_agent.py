@@ -7,7 +7,7 @@ from rlmaster import AgentTraining, Atari, Experiment, PixelEncoder, RandomAgent
 
 experiment = Experiment(
     name="pong-random-agent",
-    environment=Atari(game="Pong"),
+    environment=Atari(game="Pong", protocol="classic"),
     embedder=PixelEncoder(),
     agent=RandomAgent(),
     agent_training=AgentTraining(steps=10_000, evaluations=3),

@@ -137,7 +137,10 @@ class DQN(ValueAgent):
 
 
 class DoubleDQN(DQN):
-    """The deep Q-network with the double target: van Hasselt et al. (2016), the tuned version."""
+    """The deep Q-network with the double target: van Hasselt et al. (2016), the tuned version.
+
+    Without the one bias that all actions share in its last layer.
+    """
 
     double: bool = True
     target_period_updates: int = 7_500

@@ -73,7 +73,7 @@ class EmbedderTraining(Specification):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks; auto takes bfloat16 where the processor has it."""
     compile: Literal["auto", "always", "never"] = "auto"
-    """Whether torch.compile fuses the update; auto where the run is long enough to pay for it."""
+    """Whether torch.compile fuses the update; auto takes what is faster, in long runs."""
 
 
 class AgentTraining(Specification):
@@ -90,7 +90,7 @@ class AgentTraining(Specification):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks; auto takes bfloat16 where the processor has it."""
     compile: Literal["auto", "always", "never"] = "auto"
-    """Whether torch.compile fuses the update; auto where the run is long enough to pay for it."""
+    """Whether torch.compile fuses the update; auto takes what is faster, in long runs."""
 
 
 class EncoderTraining(Specification):

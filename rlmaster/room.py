@@ -16,7 +16,9 @@ Storage = Literal["auto", "device", "memory", "disk"]
 Place = Literal["device", "memory", "disk"]
 
 GIB = 2**30
-FRAME_BYTES = 84 * 84
+FRAME_SHAPE = (84, 84)
+"""Height and width of the frames that embedders look at, in pixels."""
+FRAME_BYTES = FRAME_SHAPE[0] * FRAME_SHAPE[1]
 USABLE_SHARES: dict[Place, float] = {"device": 0.6, "memory": 0.8, "disk": 0.9}
 """How much of what is free the frames may take; networks and other programs need the rest."""
 FROZEN_WEIGHT_BYTES = 4

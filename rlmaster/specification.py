@@ -278,7 +278,8 @@ def _unknown_field(specification: Specification, names: Sequence[str]) -> Proble
         known = type(current).model_fields
         if name not in known:
             within = f" in {'.'.join(names[:depth])}" if depth else ""
-            hint = near_match(name, known) or f"; its fields are {', '.join(known)}"
+            names_known = f"its fields are {', '.join(known)}" if known else "it has no fields"
+            hint = near_match(name, known) or f"; {names_known}"
             return Problem(".".join(names), f"there is no field {name!r}{within}{hint}")
         current = getattr(current, name, None)
     if isinstance(current, Specification):

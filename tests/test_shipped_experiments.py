@@ -6,23 +6,37 @@ import pytest
 import torch
 
 from rlmaster import embedder_choices, load_policy
+from rlmaster.agent_choices import (
+    C51,
+    DQN,
+    DataEfficientRainbow,
+    DoubleDQN,
+    FastAgent,
+    Rainbow,
+    RandomAgent,
+)
 from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.atari.scores import reference_scores
 from rlmaster.durable_files import read_json
 from rlmaster.embedder_choices import DrawingEmbedder
+from rlmaster.experiment_data import STYLES, training_style
 from rlmaster.experiment_script import describe_script
 from rlmaster.training.playing import Evaluator
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 SCRIPTS = sorted(EXPERIMENTS.glob("pong_*.py"))
+BREAKOUT = EXPERIMENTS / "breakout_fast.py"
+PRESETS = (C51, DQN, DataEfficientRainbow, DoubleDQN, FastAgent, Rainbow, RandomAgent)
 POLICIES = sorted((EXPERIMENTS / "policies").iterdir())
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", [*SCRIPTS, BREAKOUT], ids=lambda script: script.stem)
 def test_a_script_describes_itself(script: Path) -> None:
     found = describe_script(script)
     assert found.experiment["name"] == script.stem.replace("_", "-")
-    assert found.title.startswith("Pong: ")
+    game = script.stem.partition("_")[0]
+    assert found.experiment["environment"]["game"] == game
+    assert found.title.startswith(f"{game.title()}: ")
     assert found.title.endswith("?")
 
 
@@ -35,6 +49,14 @@ def test_every_embedder_has_a_script() -> None:
     }
     assert len(offered) == 5
     assert offered <= shown
+
+
+def test_every_agent_and_every_training_style_has_a_script() -> None:
+    shown = [describe_script(script).experiment for script in SCRIPTS]
+    agents = {str(experiment["agent"]["type"]) for experiment in shown if experiment["agent"]}
+    assert {f"{part.__module__}:{part.__name__}" for part in PRESETS} <= agents
+    styles = set(STYLES.values()) - {"parallel, pretrained", "joint, pretrained"}
+    assert styles <= {training_style(experiment) for experiment in shown}
 
 
 @pytest.mark.parametrize("folder", POLICIES, ids=lambda folder: folder.name)

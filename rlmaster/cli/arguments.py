@@ -117,6 +117,27 @@ def require_checkpoint(run: "RunFolder", which: str) -> None:
     )
 
 
+def require_replay(run: "RunFolder") -> None:
+    """Refuse a run that keeps frames and has none; one that trains an agent plays anew.
+
+    Args:
+        run: Whose.
+
+    Raises:
+        UsageError: If there are none here.
+    """
+    if run.config().get("agent") or (run.replay / "manifest.json").is_file():
+        return
+    elsewhere = run.elsewhere()
+    raise UsageError(
+        f"run {run.short_id} has no frames: it has not finished collecting them, or they are gone "
+        f"from {run.replay}; name another run"
+        if elsewhere is None
+        else f"run {run.short_id} has no frames here; `rlmaster pull --replay {run.short_id}` "
+        f"brings them from {elsewhere.host}"
+    )
+
+
 def _way_back(run: str, runs: Path) -> str:
     """Return a clause that says how a deleted run comes back; nothing where none is called that."""
     from rlmaster.trash import trashed_runs

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from rlmaster.cli.arguments import JsonOption, RunArgument, find_run_folder, require_checkpoint
+from rlmaster.cli.arguments import (
+    JsonOption,
+    RunArgument,
+    find_run_folder,
+    require_checkpoint,
+    require_replay,
+)
 from rlmaster.cli.learning_child import answer_of_child
 from rlmaster.cli.terminal import answer, answer_json, say
 
@@ -41,6 +47,7 @@ def render_command(
     its evaluation again, of which the best and the median episode are filmed.
     """
     folder, _ = find_run_folder(run)
+    require_replay(folder)
     if not listing:
         require_checkpoint(folder, checkpoint)
     options = ["--list"] if listing else [f"--checkpoint={checkpoint}"]

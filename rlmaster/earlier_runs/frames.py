@@ -11,11 +11,14 @@ from rlmaster.errors import UsageError
 from rlmaster.experiment import Atari, scientific_digest
 from rlmaster.experiment_script import ScriptDescription
 from rlmaster.frame_sources import ReplayFrames
+from rlmaster.room import FRAME_SHAPE
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import find_run
 
 REPLAY_FRAMES = f"{ReplayFrames.__module__}:{ReplayFrames.__qualname__}"
 NUM_ENVIRONMENTS = "environment.num_environments"
+LEAST_EPISODES = 2
+"""One to learn from, and one to measure with."""
 
 
 def find_frames_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
@@ -43,7 +46,8 @@ def resolve_frames(description: ScriptDescription, runs: Path) -> ScriptDescript
 
     Raises:
         ProjectError: If no run is called that, or several are.
-        UsageError: If its frames are not whole, not here, or not of the experiment's game.
+        UsageError: If its frames are not whole, not here, not of the experiment's game or of
+            another size, or too few.
     """
     run = find_frames_run(description.experiment, runs)
     if run is None:
@@ -51,6 +55,7 @@ def resolve_frames(description: ScriptDescription, runs: Path) -> ScriptDescript
     manifest = _whole_manifest(run)
     environment = part(description.experiment, "environment")
     _require_same_game(run, environment)
+    _require_usable(run, manifest)
     number = int(manifest["num_environments"])
     experiment = {
         **description.experiment,
@@ -102,4 +107,24 @@ def _require_same_game(run: RunFolder, environment: Mapping[str, Any]) -> None:
         raise UsageError(
             f"the frames of run {run.short_id} are of {theirs}, and this experiment is about "
             f"{ours}; name a run of the same game and protocol"
+        )
+
+
+def _require_usable(run: RunFolder, manifest: JsonObject) -> None:
+    """Refuse frames that no embedder can look at, or that cannot be split.
+
+    Raises:
+        UsageError: If they are of another size, or all of one episode.
+    """
+    height, width = cast("list[int]", manifest.get("frame_shape") or FRAME_SHAPE)
+    if (height, width) != FRAME_SHAPE:
+        raise UsageError(
+            f"the frames of run {run.short_id} are of {height}x{width} pixels, and embedders look "
+            f"at {FRAME_SHAPE[0]}x{FRAME_SHAPE[1]}; name a run with frames of that size"
+        )
+    episodes = (read_json(run.coverage_file) or {}).get("episodes")
+    if isinstance(episodes, int) and episodes < LEAST_EPISODES:
+        raise UsageError(
+            f"the frames of run {run.short_id} are all of one episode, and one is held out to "
+            f"measure with; name a run with {LEAST_EPISODES} episodes or more"
         )

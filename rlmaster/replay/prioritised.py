@@ -64,11 +64,13 @@ class PrioritisedDraw:
 
         Args:
             cells: Which, `(B,)`.
-            priority: Absolute TD error or the like, at least 0, `(B,)`.
+            priority: Absolute TD error or the like, at least 0, `(B,)`; what is not a number, or
+                infinite, counts as the smallest, for it would poison all sums.
             current: Whether the cell still holds what the priority is of, `(B,)`.
         """
         current = current & (self.tree.leaves.take(cells) > 0)
-        values = priority.to(torch.float64).clamp(min=SMALLEST_PRIORITY) ** self._exponent
+        priority = priority.to(torch.float64).nan_to_num(nan=0.0, posinf=0.0)
+        values = priority.clamp(min=SMALLEST_PRIORITY) ** self._exponent
         values = torch.where(current, values, 0.0)
         self.largest = torch.maximum(self.largest, values.max())
         # Cell 0 is never offered, so what is gone may be written there.

@@ -31,6 +31,8 @@ HAS_PARENT = """path IN (
     SELECT path FROM runs WHERE parents != '[]'
     AND EXISTS (SELECT 1 FROM json_each(parents) WHERE json_each.value = ?)
 )"""
+LONGEST_NAME = 64
+"""Characters of an experiment's name."""
 NAMED_RUNS = 5
 Suits = Callable[[RunFolder], bool]
 """Tells whether a run is what somebody looks for."""
@@ -182,7 +184,8 @@ class RunIndex:
             return direct
         newest = self._folders(ALL_RUNS, 1)
         if not newest:
-            raise ProjectError(f"there is no run in {self.runs} yet; `rlmaster launch` makes one")
+            way = self._way_to_make(text) or "`rlmaster launch` makes one"
+            raise ProjectError(f"there is no run in {self.runs} yet; {way}")
         if text == "last":
             return newest[0]
         six_characters = RunQuery("short_id = ?", (text,))
@@ -195,7 +198,17 @@ class RunIndex:
                 raise ProjectError(f"{fits}; name one of them: {_named(found)}")
             if found:
                 return found[0]
-        raise ProjectError(f"no run is called {text!r}; the newest is {newest[0].short_id}")
+        raise ProjectError(
+            f"no run is called {text!r}; "
+            + (self._way_to_make(text) or f"the newest is {newest[0].short_id}")
+        )
+
+    def _way_to_make(self, name: str) -> str:
+        """Return how a run of an experiment that has a script is made; nothing where none has."""
+        script = name.replace("-", "_")
+        is_name = script.isidentifier() and len(script) <= LONGEST_NAME
+        is_there = is_name and (self.runs.parent / "experiments" / f"{script}.py").exists()
+        return f"`rlmaster launch {script}` makes one" if is_there else ""
 
     def _folders(self, query: RunQuery, limit: int = -1) -> list[RunFolder]:
         return [RunFolder(self.runs / path) for path in self.paths(query, limit)]

@@ -1,7 +1,8 @@
 """Training an agent: act, let the emulators play, learn meanwhile, and see what came of it.
 
 All is a function of the seed: which actions are chosen by which weights, and which updates follow
-which agent step, whatever takes how long.
+which agent step, whatever takes how long; but for `compile=auto`, which measures once, before the
+first update of a long run, whether compiling them pays. They differ in the last digits.
 """
 
 from collections.abc import Callable

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlmaster.atari.coverage import coverage
+from rlmaster.atari.ram import games_with_ram
 from rlmaster.replay.frame_store import FrameStore
 
 LABELLED_FRAMES = 10_000
@@ -46,4 +47,9 @@ def describe_coverage(
             f"of {len(found.ram_entropy_nats)}, over the first {ram_frames:,} frames"
         )
     steps = {"steps": store.num_steps, "episodes": len(store.episodes())}
+    if game not in games_with_ram():
+        sentence += (
+            f"; what the console's memory means is known of {len(games_with_ram())} games, and not "
+            f"of {game}"
+        )
     return {**asdict(found), **steps, "ram_frames": ram_frames, "sentence": sentence}

@@ -11,6 +11,7 @@ from rlmaster.experiment import Experiment
 from rlmaster.frame_sources import PlayedFrames
 from rlmaster.replay.chunk_files import ChunkFolder, Rows
 from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, Episode, FrameStore
+from rlmaster.room import FRAME_SHAPE
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.seeds import seeds_from
 
@@ -52,8 +53,15 @@ class StoredReplay:
 
         Raises:
             RunFolderError: If there is no replay, or a chunk is missing or damaged.
+            UsageError: If its frames are of another size than embedders look at.
         """
         self._chunks = ChunkFolder.open(run.replay)
+        if self._chunks.frame_shape != FRAME_SHAPE:
+            height, width = self._chunks.frame_shape
+            raise UsageError(
+                f"the frames of run {run.short_id} are of {height}x{width} pixels, and its "
+                f"networks look at {FRAME_SHAPE[0]}x{FRAME_SHAPE[1]}; there is nothing to draw"
+            )
         # Without pixels it takes a hundredth of the memory that training needs.
         store = FrameStore(
             self._chunks.num_environments,

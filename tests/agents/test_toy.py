@@ -11,12 +11,15 @@ from toy import (
     all_transitions,
     observations,
     optimal_values,
+    own_update,
     train,
     values_of,
 )
 
 from rlmaster.agent_choices import ValueAgent
+from rlmaster.embedder_choices import Autoencoder
 from rlmaster.experiment import EncoderTraining
+from rlmaster.replay.batches import SequenceBatch
 
 UPDATES = 120
 QUICK = {
@@ -41,6 +44,7 @@ AGENTS = {
     "all but noise": {"categorical": True, "double": True, "dueling": True},
 }
 FROZEN = EncoderTraining(losses="none")
+DRAWN = Autoencoder(encoder="data_efficient", channels=(8, 8, 8), latent_dim=32, stacked_frames=4)
 
 
 def learned(fields, *, n_step=1, encoder=None, seed=1):
@@ -87,6 +91,37 @@ def test_returns_over_several_steps_have_the_same_values(n_step):
 def test_a_head_reaches_them_on_a_random_encoder_that_stays_frozen(name):
     fields = {**AGENTS[name], "learning_rate": 1e-2}
     assert reaches_the_optimum(learned(fields, encoder=FROZEN))
+
+
+def learned_with_a_decoder(losses, *, is_pretrained):
+    """Return an agent on an autoencoder after its updates, and how well that draws the rooms."""
+    encoder = EncoderTraining(losses=losses)
+    fields = QUICK if losses in ("td", "both") else {**QUICK, "learning_rate": 1e-2}
+    made = agent_of(ValueAgent(**fields), DRAWN, encoder)
+    rooms = SequenceBatch.of_frames(observations(torch.arange(ROOMS)))
+    made.encoder.embedder.prepare(rooms.frames[:, -1:])
+    if is_pretrained:
+        draw = own_update(made)
+        for _ in range(UPDATES):
+            draw()
+    made.move_target(wholly=True)
+    train(made, all_transitions(), UPDATES, encoder)
+    drawn = made.eval().encoder.embedder.preview(rooms)
+    return made, (drawn.reconstruction - drawn.target).square().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_pretrained"),
+    [("representation", False), ("both", False), ("none", True), ("td", True)],
+    ids=["parallel", "joint", "frozen", "fine-tuned"],
+)
+def test_every_style_reaches_them_and_draws_where_it_learned_to(losses, is_pretrained):
+    made, error = learned_with_a_decoder(losses, is_pretrained=is_pretrained)
+    _, untrained = learned_with_a_decoder("none", is_pretrained=False)
+
+    assert reaches_the_optimum(made)
+    if losses != "td":  # which changes what the decoder looks at
+        assert error < untrained / 2
 
 
 def test_untrained_agents_know_nothing():

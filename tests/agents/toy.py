@@ -5,6 +5,8 @@ who leaves on the left 0.5, and then the game is over. A frame shows a bar where
 Shapes: B batch, K stacked frames, H and W pixels, R rooms.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,9 +16,11 @@ from rlmaster.agents.encoder import ObservationEncoder
 from rlmaster.agents.value_agent import ValueBasedAgent
 from rlmaster.embedder_choices import Embedder, PixelEncoder
 from rlmaster.embedders.base import build_embedder
-from rlmaster.experiment import Atari, EncoderTraining, Experiment
-from rlmaster.replay.batches import TransitionBatch
+from rlmaster.experiment import Atari, EmbedderTraining, EncoderTraining, Experiment
+from rlmaster.experiment_data import OWN_LOSS
+from rlmaster.replay.batches import SequenceBatch, TransitionBatch
 from rlmaster.training.agent_update import make_agent_optimiser, make_agent_update
+from rlmaster.training.update import make_optimiser, make_update
 
 ROOMS, STACKED_FRAMES = 5, 4
 LEFT, RIGHT = 0, 1
@@ -114,13 +118,31 @@ def train(
     updates: int,
     encoder: EncoderTraining | None = None,
 ) -> None:
-    """Do updates, all with the same transitions, in float32."""
-    optimiser = make_agent_optimiser(agent, agent.specification, encoder or EncoderTraining())
+    """Do updates with the same transitions in float32, and by the own loss where that counts."""
+    encoder = encoder or EncoderTraining()
+    optimiser = make_agent_optimiser(agent, agent.specification, encoder)
     update = make_agent_update(agent, optimiser, torch.float32, compiled=False)
+    draw = own_update(agent) if encoder.losses in OWN_LOSS else lambda: None
     for number in range(1, updates + 1):
         update(batch)
         if agent.target_moves(number):
             agent.move_target()
+        draw()
+
+
+def own_update(agent: ValueBasedAgent) -> Callable[[], None]:
+    """Return an update of an agent's embedder by its own loss, on what is seen in all rooms."""
+    embedder = agent.encoder.embedder
+    rooms = SequenceBatch.of_frames(observations(torch.arange(ROOMS)))
+    optimiser = make_optimiser(embedder, EmbedderTraining(learning_rate=5e-3))
+    update = make_update(embedder, optimiser, torch.float32, compiled=False)
+
+    def draw() -> None:
+        embedder.train()
+        update(rooms)
+        agent.encoder.train()
+
+    return draw
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import pytest
 from trained_agents import make_player_run, tiny_player
 from waiting import wait_until
 
+from rlmaster.durable_files import write_json
 from rlmaster.run_folder import RunFolder
 
 pytestmark = pytest.mark.learns
@@ -85,14 +86,27 @@ def test_a_checkpoint_that_is_not_there_is_one_sentence_and_exit_code_2(run, rlm
     )
 
 
-def test_a_run_without_frames_is_one_sentence_and_exit_code_1(run, rlmaster):
+@pytest.mark.parametrize("options", [[], ["--list"]])
+def test_a_run_without_frames_is_one_sentence_and_exit_code_2(run, rlmaster, options):
     shutil.rmtree(run.replay)
 
-    done = rlmaster("render", "last")
+    done = rlmaster("render", "last", *options)
 
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "has not finished collecting" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"run {run.short_id} has no frames: it has not finished collecting them, or they are gone "
+        f"from {run.replay}; name another run\n"
+    )
+
+
+def test_frames_that_the_networks_cannot_look_at_are_one_sentence_and_exit_code_2(run, rlmaster):
+    manifest = json.loads((run.replay / "manifest.json").read_text())
+    write_json(run.replay / "manifest.json", {**manifest, "frame_shape": [64, 64]})
+
+    done = rlmaster("render", "last", "--list")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "are of 64x64 pixels, and its networks look at 84x84" in done.stderr.splitlines()[-1]
 
 
 def test_an_interrupt_ends_it_all_and_leaves_nothing(run, rlmaster):

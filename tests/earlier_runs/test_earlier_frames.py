@@ -104,6 +104,23 @@ def test_frames_of_another_game_or_protocol_are_refused(
         resolve_frames(describe(earlier.id, **environment), tmp_path)
 
 
+def test_frames_of_another_size_are_refused(earlier: RunFolder, tmp_path: Path) -> None:
+    manifest = json.loads((earlier.replay / "manifest.json").read_text())
+    write_json(earlier.replay / "manifest.json", {**manifest, "frame_shape": [64, 96]})
+    with pytest.raises(UsageError, match=r"are of 64x96 pixels, and embedders look at 84x84; name"):
+        resolve_frames(describe(earlier.id), tmp_path)
+
+
+def test_frames_of_which_none_can_be_held_out_are_refused(
+    earlier: RunFolder, tmp_path: Path
+) -> None:
+    write_json(earlier.coverage_file, {"episodes": 2})
+    resolve_frames(describe(earlier.id), tmp_path)
+    write_json(earlier.coverage_file, {"episodes": 1})
+    with pytest.raises(UsageError, match=r"all of one episode, and one is held out .* 2 episodes"):
+        resolve_frames(describe(earlier.id), tmp_path)
+
+
 SCRIPT = '''\
 """Pong: other weights on the same frames."""
 

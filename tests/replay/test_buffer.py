@@ -223,6 +223,17 @@ def test_new_transitions_get_the_largest_priority_so_far(filled, synthetic_steps
     assert drawn == set(reference.transitions()[-4:]) - set(index.tolist())
 
 
+@pytest.mark.parametrize("no_number", [float("nan"), float("inf")])
+def test_a_priority_that_is_no_number_counts_as_the_smallest(filled, no_number):
+    buffer, reference = filled(Kind(capacity_rows=20, prioritised=True))
+    index = torch.tensor(reference.transitions())
+    buffer.update_priorities(index, torch.ones(len(index)))
+    buffer.update_priorities(index[:1], torch.tensor([no_number]))
+    batch = buffer.sample(256)
+    assert batch.importance_weight.isfinite().all()
+    assert int(index[0]) not in batch.index.tolist()
+
+
 def test_priorities_of_overwritten_steps_vanish(filled, synthetic_steps):
     buffer, reference = filled(Kind(capacity_rows=20, prioritised=True))
     before = torch.tensor(reference.transitions())

@@ -416,6 +416,15 @@ def test_what_fits_no_run_is_refused_with_the_newest(three_runs, runs, text):
         find_run(text, runs)
 
 
+@pytest.mark.parametrize("name", ["pong-stack", "pong_stack"])
+def test_what_is_an_experiment_without_a_run_is_told_how_to_get_one(three_runs, runs, name):
+    script = runs.parent / "experiments" / "pong_stack.py"
+    script.parent.mkdir()
+    script.touch()
+    with pytest.raises(ProjectError, match=r"no run is called .*; `rlmaster launch pong_stack`"):
+        find_run(name, runs)
+
+
 def test_where_there_are_no_runs_the_error_says_what_makes_one(runs):
     with pytest.raises(ProjectError, match="rlmaster launch"):
         find_run("last", runs)
