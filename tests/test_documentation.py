@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rlmaster.run_folder import list_runs
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     *("--set", "frames.steps=1000"),
@@ -57,6 +59,10 @@ def test_an_embedder_in_the_users_own_files_trains_and_comes_back(rlmaster) -> N
     given = ["--rationale", "as documented", "--yes", "--follow", *TINY]
     done = rlmaster("launch", "pong_linear", *given, "--set", "embedder.latent_noise=0.2")
     assert done.returncode == 0, done.stderr
+    (run,) = list_runs(rlmaster.project / "runs")
+    assert "Linear" in run.report_tex.read_text()
+    shown = rlmaster("experiments", "pong_linear", "--json")  # which the app's form is made of
+    assert '"embedder.latent_noise"' in shown.stdout
     for name in files:  # it is rebuilt from the snapshot, not from what the project is now
         (rlmaster.project / name).unlink()
     rebuilt = rlmaster.python("-c", REBUILD)
