@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from rlmaster import embedder_choices
 from rlmaster.errors import TrainingError
-from rlmaster.experiment_data import class_name, plays
+from rlmaster.experiment_data import plays
 
 Storage = Literal["auto", "device", "memory", "disk"]
 """`auto` takes the first of the others that has room."""
@@ -102,15 +102,18 @@ class Room:
 
 
 def _network_bytes(experiment: Mapping[str, Any]) -> int:
-    """Return what the layers from the feature map to the latent, and back, need; 0 if unknown."""
+    """Return what the layers between feature map and latent need; 0 where nobody can say."""
     data = experiment.get("embedder")
-    kind = getattr(embedder_choices, class_name(data), None)
+    if not isinstance(data, dict):
+        return 0
+    module, _, name = str(cast("dict[str, Any]", data).get("type")).partition(":")
+    kind = getattr(embedder_choices, name, None) if module == embedder_choices.__name__ else None
     if not (isinstance(kind, type) and issubclass(kind, embedder_choices.ConvolutionalEmbedder)):
         return 0
     embedder = kind.model_construct(**cast("dict[str, Any]", data))  # it has been validated
-    layers = 1 + issubclass(kind, embedder_choices.DrawingEmbedder)
     if embedder.projection == "none":
-        layers -= 1
+        return 0
+    layers = 1 + issubclass(kind, embedder_choices.DrawingEmbedder)
     encoder = experiment.get("encoder")
     learns = not plays(experiment) or not isinstance(encoder, dict) or encoder["losses"] != "none"
     each = TRAINED_WEIGHT_BYTES if learns else FROZEN_WEIGHT_BYTES

@@ -45,7 +45,8 @@ def test_weights_are_counted_as_what_is_done_with_them(embedder, losses, size):
 
 
 def test_of_ones_own_class_nothing_is_known():
-    assert Room.of({"embedder": {"type": "mine:Own", "latent_dim": 9}}) == Room()
+    for name in ("mine:Own", "mine:Autoencoder", "rlmaster.embedder_choices:Gone"):
+        assert Room.of({"embedder": {"type": name, "latent_dim": 9}}) == Room()
 
 
 def test_what_is_lacking_is_one_sentence():

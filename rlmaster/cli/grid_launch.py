@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlmaster.cli.terminal import INTERRUPTED, answer_json, ask, say
-from rlmaster.errors import HostError, InventoryError, RlmasterError, UsageError
+from rlmaster.errors import HostError, RlmasterError, UsageError
 from rlmaster.grid import progress_line
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Placing:
 
         Raises:
             UsageError: If it needs more room than there is anywhere.
-        HostError: If the host, or every host, cannot take it.
+            HostError: If the host, or every host, cannot take it.
         """
         from rlmaster.cli.hosts import choose_host
         from rlmaster.hosts.selection import rank
@@ -102,7 +102,7 @@ def decide_placing(
         wanted = ask("Where does it run?", default="auto")
         try:
             return _fitting(Placing(project, wanted, candidates), runs)
-        except (InventoryError, HostError) as error:
+        except (UsageError, HostError) as error:
             say(str(error))
 
 

@@ -283,8 +283,8 @@ def choose_host(
     if ranking is None:
         ranking = rank_hosts(project, requirements, only, room)
     chosen = ranking[0] if only is None else next(r for r in ranking if r.host == only)
-    is_wrong = all(r.is_outgrown for r in ranking) if only is None else chosen.is_outgrown
-    refusal = UsageError if is_wrong else HostError
+    is_too_large = all(r.is_outgrown for r in ranking) if only is None else chosen.is_outgrown
+    refusal = UsageError if is_too_large else HostError
     if not chosen.fits and len(ranking) > 1 and only is None:
         raise refusal(f"no host can take the run: {'; '.join(map(describe, ranking))}")
     if not chosen.fits:
