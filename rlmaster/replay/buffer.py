@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from rlmaster.errors import TrainingError
 from rlmaster.replay.chunk_files import OnProgress
@@ -66,7 +68,9 @@ class ReplayBuffer(Sampling):
     ) -> None:
         """Be as the replay was whose state it is; what was sealed later is deleted.
 
-        Latents are not in it, so `embed_again` is due afterwards.
+        This one may have room for another number of rows, as that of a branch for more steps has,
+        as long as all rows are still there. Latents are not in it, so `embed_again` is due
+        afterwards.
 
         Args:
             folder: The run's `replay` folder.
@@ -87,8 +91,14 @@ class ReplayBuffer(Sampling):
         self._generator.set_state(state["generator"])
         if self._prioritised is not None:
             device = self._generator.device
-            self._prioritised.tree.set_all(state["leaves"].to(device))
+            self._prioritised.tree.set_all(self._laid_out(state).to(device))
             self._prioritised.largest = state["largest"].to(device)
+
+    def _laid_out(self, state: dict[str, Any]) -> Tensor:
+        """Return the leaves of a state where this replay has the cells of the same rows."""
+        leaves, old, new = state["leaves"], state["capacity_rows"], self.store.capacity_rows
+        kept = leaves[1:].view(-1, old)[:, :new]
+        return torch.cat([leaves[:1], functional.pad(kept, (0, new - kept.shape[1])).flatten()])
 
     def _require_same_kind(self, state: dict[str, Any]) -> None:
         store = self.store
@@ -96,7 +106,9 @@ class ReplayBuffer(Sampling):
             raise TrainingError("a replay is restored before anything is added; make a new one")
         own = (store.capacity_rows, store.num_environments, list(store.frame_shape))
         its = (state["capacity_rows"], state["num_environments"], state["frame_shape"])
-        if own != its or ("leaves" in state) != (self._prioritised is not None):
+        has_all_rows = state["first_row"] == 0 and state["num_rows"] <= own[0]
+        is_like_it = own[1:] == its[1:] and ("leaves" in state) == (self._prioritised is not None)
+        if not is_like_it or (own[0] != its[0] and not has_all_rows):
             raise TrainingError(
                 f"the checkpoint's replay has {its[0]:,} rows of {its[1]} environments with frames "
                 f"of {its[2]}, {'with' if 'leaves' in state else 'without'} priorities, and this "

@@ -151,6 +151,29 @@ def test_an_empty_replay_is_saved_and_restored(tmp_path, synthetic_steps):
     assert_draw_the_same(buffer, restored)
 
 
+@pytest.mark.parametrize("capacity_rows", [15, 30])
+def test_a_replay_of_another_size_takes_all_rows_over_and_their_priorities(
+    synthetic_steps, tmp_path, capacity_rows
+):
+    steps = synthetic_steps(LENGTHS, 60)
+    buffer = empty()
+    play(buffer, steps[:15])
+    every = buffer.num_transitions
+    index = buffer.sample(every).index.unique()
+    buffer.update_priorities(index, 1 + torch.rand(len(index)))
+    buffer.save(tmp_path)
+
+    other = empty(capacity_rows=capacity_rows)
+    other.restore(tmp_path, buffer.state())
+
+    assert other.num_transitions == every
+    leaves = [one._prioritised.tree.leaves for one in (buffer, other)]
+    assert torch.equal(*(values[values > 0] for values in leaves))  # stream by stream, in rows
+    play(other, steps[15:])
+    assert other.store.first_row == 60 - capacity_rows
+    assert other.sample(8).importance_weight.isfinite().all()
+
+
 def test_what_does_not_fit_the_checkpoint_is_refused(synthetic_steps, tmp_path):
     buffer = empty()
     play(buffer, synthetic_steps(LENGTHS, 40))
