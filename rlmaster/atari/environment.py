@@ -17,6 +17,8 @@ from rlmaster.atari.protocols import Protocol
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
+RESEED_AFTER_STEPS = 20_000
+"""Steps of an environment since its last seeding before the next."""
 Answer = tuple[
     NDArray[np.uint8],
     NDArray[np.floating[Any]],
@@ -87,7 +89,7 @@ class AtariEnvironments:
         num_environments: int,
         seed: int,
         num_threads: int = 0,
-        reseed_after_steps: int = 20_000,
+        reseed_after_steps: int = RESEED_AFTER_STEPS,
     ) -> None:
         """Load the game; `reset` must come before the first step.
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlmaster.atari.emulator import Emulator
 from rlmaster.atari.emulators import EmulatorEnvironments
+from rlmaster.atari.environment import RESEED_AFTER_STEPS, environment_seed, last_seedings
 from rlmaster.atari.exploration import Exploration
 from rlmaster.atari.protocols import Protocol
 from rlmaster.errors import TrainingError
@@ -94,6 +96,57 @@ def label_explored(
     return labels
 
 
+def label_environment(
+    game: str,
+    protocol: Protocol,
+    seed: int,
+    environment: int,
+    episode_start: NDArray[np.bool_],
+    actions: NDArray[np.integer[Any]],
+    frames: NDArray[np.uint8],
+    on_progress: OnProgress | None = None,
+) -> NDArray[np.uint8]:
+    """Return the memory behind frames of one environment of many, by playing it alone.
+
+    It is played from when it was last seeded, so this takes at most so long as until it is seeded
+    anew, and an episode.
+
+    Args:
+        game: Name as ale-py spells it.
+        protocol: How it was played.
+        seed: The run's seed.
+        environment: Its number, 0 to N - 1.
+        episode_start: Where each row began an episode, `(T, N)`, from the first reset to the last
+            of the frames.
+        actions: Action chosen after each row, `(T, N)`; any where the episode was over.
+        frames: The environment's last frames, all of one episode, `(B, H, W)`.
+        on_progress: Called with the rows that are played, and the rows to play.
+
+    Returns:
+        Memory after each step, `(B, 128)`, as `label_frames` does.
+
+    Raises:
+        TrainingError: If this emulator shows another frame than the stored one somewhere.
+    """
+    first_row, stop_row = len(actions) - len(frames), len(actions)
+    rows, times = last_seedings(episode_start[: first_row + 1], RESEED_AFTER_STEPS)
+    seeded, times_before = int(rows[environment]), int(times[environment])
+    emulator = Emulator(game, protocol, environment_seed(seed, environment, times_before))
+    labels = np.empty((len(frames), 128), np.uint8)
+    for row in range(seeded, stop_row):
+        if episode_start[row, environment]:
+            emulator.reset()
+        else:
+            emulator.act(int(actions[row - 1, environment]))
+        if row >= first_row:
+            if not np.array_equal(emulator.frame(), frames[row - first_row]):
+                raise _not_as_played(row, environment)
+            labels[row - first_row] = emulator.ram()
+        if on_progress is not None:
+            on_progress(row + 1 - seeded, stop_row - seeded)
+    return labels
+
+
 def _require_equal(
     shown: NDArray[np.uint8],
     stored: NDArray[np.uint8],
@@ -103,8 +156,12 @@ def _require_equal(
 ) -> None:
     differs = (shown != stored).any(axis=(1, 2)) | (starts != stored_starts)
     if differs.any():
-        raise TrainingError(
-            f"the stored frame in row {row:,} of environment {int(np.argmax(differs))} is not what "
-            "this emulator shows when its actions are played again, so its memory is not known; "
-            "use the ale-py that it was collected with, or collect the frames anew"
-        )
+        raise _not_as_played(row, int(np.argmax(differs)))
+
+
+def _not_as_played(row: int, environment: int) -> TrainingError:
+    return TrainingError(
+        f"the stored frame in row {row:,} of environment {environment} is not what this emulator "
+        "shows when its actions are played again, so its memory is not known; use the ale-py that "
+        "it was collected with, or collect the frames anew"
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlmaster.atari.ball import BallBoxes
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.errors import TrainingError
 from rlmaster.replay.batches import SequenceBatch
@@ -133,11 +134,23 @@ def moments_of_a_run(
     balls = canonical.balls
     if balls is None or not balls.visible.any():
         return moving_moments(store, held_out, EXAMPLES, least_frames=embedder.least_frames)
+    return ball_moments(canonical.store, canonical.indices, balls, EXAMPLES)
+
+
+def ball_moments(store: FrameStore, indices: Indices, balls: BallBoxes, count: int) -> Moments:
+    """Choose moments in which the ball is seen, one from each part of some frames.
+
+    Args:
+        store: Where the frames are.
+        indices: Which, `(N,)`.
+        balls: Where the ball is in each; it is seen in one at least.
+        count: Moments; fewer where it is seen less often.
+    """
     seen = np.flatnonzero(balls.visible)
-    chosen = [seen[(part.start + part.stop) // 2] for part in _parts(len(seen), EXAMPLES)]
+    chosen = [seen[(part.start + part.stop) // 2] for part in _parts(len(seen), count)]
     shape = store.frame_shape
     windows = [Window.around(row, column, shape) for row, column in balls.centre[chosen].tolist()]
-    return Moments(canonical.store, canonical.indices[chosen], windows)
+    return Moments(store, indices[chosen], windows)
 
 
 def moving_moments(

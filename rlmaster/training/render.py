@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlmaster.atari.ball import BallBoxes
 from rlmaster.durable_files import write_atomically
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Experiment
-from rlmaster.replay.frame_store import FrameStore
+from rlmaster.replay.frame_store import Episode, FrameStore
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.agent_render import film_agent, no_stored_episodes
 from rlmaster.training.answering import OnNote, answer_parent
 from rlmaster.training.filmstrip import draw_filmstrip
-from rlmaster.training.gallery import drawn_pairs, moving_moments
+from rlmaster.training.gallery import ball_moments, drawn_pairs, moving_moments
 from rlmaster.training.kept_networks import load_embedder, load_player
 from rlmaster.training.stored_replay import OnProgress, StoredReplay
 from rlmaster.training.update import best_device
@@ -31,19 +32,32 @@ MOMENTS = 8
 """Columns of the strip."""
 
 
-def draw_strip(embedder: BaseEmbedder, store: FrameStore, path: Path, about: str) -> None:
-    """Write a PNG of moments of an episode in which something moves.
+def draw_strip(
+    embedder: BaseEmbedder,
+    store: FrameStore,
+    path: Path,
+    about: str,
+    balls: BallBoxes | None = None,
+) -> None:
+    """Write a PNG of moments of an episode with the ball, or else in which something moves.
 
     Args:
         embedder: Who draws.
         store: The episode alone.
         path: The PNG; it appears when it is whole.
         about: What the strip is of; its error is added.
+        balls: Where the ball is in each frame, if that is known.
 
     Raises:
         TrainingError: If the episode is shorter than what the embedder looks at.
     """
-    moments = moving_moments(store, store.episodes(), MOMENTS, least_frames=embedder.least_frames)
+    least, episodes = embedder.least_frames, store.episodes()
+    indices = store.frame_indices(episodes, after=least - 1)
+    seen = balls.at(indices) if balls else None
+    if seen is not None and seen.visible.any():
+        moments = ball_moments(store, indices, seen, MOMENTS)
+    else:
+        moments = moving_moments(store, episodes, MOMENTS, least_frames=least)
     drawn = moments.drawn_by(embedder)
     caption = f"{about}   mean squared error of these moments {drawn.error:.2g}"
     content = io.BytesIO()
@@ -114,9 +128,10 @@ def render(
     store = replay.store(chosen.episode, best_device())
     strip = out / f"episode-{chosen.number:04d}-{checkpoint.name}.png"
     about = f"{run.name} {run.short_id}   {checkpoint.name}   {chosen}"
+    balls = _balls(replay, chosen.episode, store, on_progress, on_note)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        draw_strip(embedder, store, strip, about)
+        draw_strip(embedder, store, strip, about, balls)
     except OSError as error:
         raise TrainingError(
             f"cannot write {strip} ({error.strerror or error}); free some space, or say with --out "
@@ -135,6 +150,21 @@ def render(
         "video": str(video) if video else None,
         "note": note,
     }
+
+
+def _balls(
+    replay: StoredReplay,
+    episode: Episode,
+    store: FrameStore,
+    on_progress: OnProgress,
+    on_note: OnNote,
+) -> BallBoxes | None:
+    """Return where the ball is in an episode; None where that cannot be known, which is said."""
+    try:
+        return replay.balls(episode, store, on_progress)
+    except TrainingError as error:
+        on_note(f"what moves is magnified, and not the ball: {error}")
+        return None
 
 
 def list_episodes(run: RunFolder, on_progress: OnProgress) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from rlmaster.atari.ball import Ball, BallBoxes, games_with_ball
+from rlmaster.atari.labels import label_environment
+from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.errors import RunFolderError, UsageError
 from rlmaster.experiment import Experiment
-from rlmaster.frame_sources import PlayedFrames
+from rlmaster.frame_sources import AgentFrames, PlayedFrames, RandomFrames
 from rlmaster.replay.chunk_files import ChunkFolder, Rows
 from rlmaster.replay.frame_store import NO_ACTION, ROW_ARRAYS, Episode, FrameStore
 from rlmaster.room import FRAME_SHAPE
@@ -75,6 +79,8 @@ class StoredReplay:
 
         self._chunks.read(keep, lambda done, total: on_progress("reading", done, total, "rows"))
         store.num_rows = self._chunks.num_rows
+        self._rows = store
+        self._experiment = experiment
         self.episodes = _numbered(store, experiment)
 
     def choose(self, number: int | None) -> NumberedEpisode:
@@ -125,6 +131,42 @@ class StoredReplay:
         ChunkFolder(chunks.path, chunks.num_environments, shape, needed).read(keep)
         store.num_rows = len(episode)
         return store
+
+    def balls(
+        self, episode: Episode, store: FrameStore, on_progress: OnProgress
+    ) -> BallBoxes | None:
+        """Return where the ball is in each frame of an episode, by playing it again.
+
+        Args:
+            episode: Which.
+            store: The episode alone, as `store` returned it.
+            on_progress: Told how far it is.
+
+        Returns:
+            None where nobody knows: of other games, and of frames that were not played from a start
+            of the game to its end.
+
+        Raises:
+            TrainingError: If this emulator shows other frames.
+        """
+        atari, source = self._experiment.environment, self._experiment.frames
+        is_played = isinstance(source, RandomFrames | AgentFrames)
+        if atari.game not in games_with_ball() or not is_played:
+            return None
+        played = slice(0, episode.stop_row)
+        ram = label_environment(
+            atari.game,
+            PROTOCOLS[atari.protocol],
+            self._experiment.seed,
+            episode.environment,
+            self._rows.episode_start[played],
+            self._rows.actions[played],
+            store.frames[: store.num_rows, 0].cpu().numpy(),
+            lambda done, total: on_progress("looking for the ball", done, total, "rows"),
+        )
+        found = Ball(atari.game).boxes(ram)
+        is_known = np.arange(len(ram)) < len(ram) - episode.ended  # at the end, it is a step ahead
+        return found._replace(visible=found.visible & is_known)
 
 
 def _numbered(store: FrameStore, experiment: Experiment) -> list[NumberedEpisode]:

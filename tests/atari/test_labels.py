@@ -3,12 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rlmaster.atari import labels as labels_of
 from rlmaster.atari.collection import collect, explore
 from rlmaster.atari.emulator import Emulator
+from rlmaster.atari.emulators import EmulatorEnvironments
 from rlmaster.atari.environment import AtariEnvironments, environment_seed
 from rlmaster.atari.excursions import Play
 from rlmaster.atari.exploration import Exploration
-from rlmaster.atari.labels import label_explored, label_frames
+from rlmaster.atari.labels import label_environment, label_explored, label_frames
 from rlmaster.atari.policies import RandomPolicy
 from rlmaster.atari.protocols import PROTOCOLS
 from rlmaster.errors import TrainingError
@@ -109,3 +111,59 @@ def test_an_exploration_that_shows_other_frames_is_noticed():
     starts = store.episode_start[: store.num_rows]
     with exploration(seed=2) as another, pytest.raises(TrainingError, match="is not what this"):
         label_explored(another, starts, store.frames_of_row)
+
+
+@pytest.mark.parametrize("reseed_after_steps", [30, 20_000])
+def test_an_environment_is_labelled_alone_from_its_last_seeding_on(monkeypatch, reseed_after_steps):
+    monkeypatch.setattr(labels_of, "RESEED_AFTER_STEPS", reseed_after_steps)
+    environments = AtariEnvironments(
+        "breakout",
+        SHORT_EPISODES,
+        num_environments=2,
+        seed=1,
+        reseed_after_steps=reseed_after_steps,
+    )
+    store = FrameStore(2)
+    policy = RandomPolicy(num_actions=environments.num_actions, seed=1)
+    collect(environments, policy, store, 400)
+    emulators = EmulatorEnvironments(
+        "breakout",
+        SHORT_EPISODES,
+        num_environments=2,
+        seed=1,
+        reseed_after_steps=reseed_after_steps,
+    )
+    memory, step = [], emulators.reset()
+    for row in range(store.num_rows):
+        assert np.array_equal(step.observation[:, -1], store.frames_of_row(row))
+        memory.append(emulators.ram())
+        step = emulators.step(np.maximum(store.actions[row], 0).astype(np.int64))
+
+    def labelled_alone(episode):
+        rows, played = slice(episode.first_row, episode.stop_row), slice(0, episode.stop_row)
+        return label_environment(
+            "breakout",
+            SHORT_EPISODES,
+            1,
+            episode.environment,
+            store.episode_start[played],
+            store.actions[played],
+            store.frames[rows, episode.environment].numpy(),
+            lambda *progress: told.append(progress),
+        )
+
+    told, played_rows = [], []
+    for episode in store.episodes():
+        told.clear()
+        labels = labelled_alone(episode)
+        own = np.stack(memory)[episode.first_row : episode.stop_row, episode.environment]
+        assert np.array_equal(labels, own)
+        assert told[-1][0] == told[-1][1]
+        played_rows.append(told[-1][1])
+    assert (max(played_rows) < 100) == (reseed_after_steps == 30)
+
+    last = store.episodes()[-1]
+    store.frames[last.first_row + 2, last.environment, 40, 40] ^= 1
+    message = f"row {last.first_row + 2} of environment {last.environment} is not what"
+    with pytest.raises(TrainingError, match=message):
+        labelled_alone(last)

@@ -207,7 +207,9 @@ def test_a_film_and_a_strip_are_made_and_nothing_else_changes(run, rendering, st
     assert answer["episode"] == {
         "number": 3, "environment": 0, "frames": 30, "held_out": True, "ended": True,
     }  # fmt: skip
-    assert said["note"] == ["episode 3, 30 frames, held out, of 7; networks of update-000000030"]
+    what, why = said["note"]
+    assert what == "episode 3, 30 frames, held out, of 7; networks of update-000000030"
+    assert why.startswith("what moves is magnified, and not the ball: the stored frame in row 9 ")
     strip, video = Path(answer["strip"]), Path(answer["video"])
     assert strip == run.videos / "episode-0003-update-000000030.png"
     assert video == run.videos / "episode-0003-update-000000030.mp4"
