@@ -23,6 +23,11 @@ COLLECTED_BY = "collected_by.json"
 """In an entry: the id of the run that it comes from."""
 OURS = "rlmaster."
 """How the modules of parts begin whose code a user's script does not change."""
+CODE = (
+    *sorted((Path(__file__).parents[1] / "atari").glob("*.py")),
+    *(Path(__file__).with_name(name) for name in ("collecting.py", "exploring.py")),
+)
+"""What plays."""
 
 
 class FrameCache:
@@ -38,11 +43,12 @@ class FrameCache:
         """Return where a run's frames are shared; None where they are no other's.
 
         That is so for frames of an earlier run, and of a source or an agent of the user's own,
-        whose code may change under its name.
+        whose code may change under its name. Where ours is edited, frames are collected anew.
         """
         if isinstance(experiment.frames, ReplayFrames) or not _is_ours(experiment, run):
             return None
-        name = digest({**collected_from(experiment, run), "ale_py": version("ale-py")})
+        made_by = {"ale_py": version("ale-py"), "code": _code_sha256()}
+        name = digest({**collected_from(experiment, run), **made_by})
         return cls(run.path.parent.parent / ".frames" / name, run.id)
 
     def take(self, folder: Path) -> str:
@@ -121,6 +127,11 @@ def collected_from(experiment: Experiment, run: RunFolder) -> dict[str, Any]:
     if checksum := policy_checksum(run):  # for a name may stand for other weights one day
         collected["policy_sha256"] = checksum
     return collected
+
+
+def _code_sha256() -> str:
+    """Return a digest of our own code that frames follow from, for that may be edited, too."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in CODE)).hexdigest()
 
 
 def _is_ours(experiment: Experiment, run: RunFolder) -> bool:

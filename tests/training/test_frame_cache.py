@@ -12,7 +12,8 @@ from rlmaster.experiment import Atari, Experiment, RandomFrames
 from rlmaster.frame_sources import AgentFrames, PlayedFrames, ReplayFrames
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.run_folder import RunFolder
-from rlmaster.training.frame_cache import COLLECTED_BY, FrameCache
+from rlmaster.training import frame_cache
+from rlmaster.training.frame_cache import CODE, COLLECTED_BY, FrameCache
 
 EXPERIMENT = Experiment(name="shared", environment=Atari(game="Pong", num_environments=2))
 
@@ -104,6 +105,21 @@ def test_frames_of_another_experiment_are_others(
     second = new_run(tmp_path)
     other = EXPERIMENT.model_copy(update=change)
     assert cache_of(second, other).take(second.replay) == ""
+
+
+def test_frames_that_other_code_has_played_are_others(
+    collected: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"environment.py", "policies.py", "collecting.py"} < {file.name for file in CODE}
+    code = tmp_path / "policies.py"
+    code.write_text("as it was")
+    monkeypatch.setattr(frame_cache, "CODE", (code,))
+    cache_of(collected).give(collected.replay)
+    second = new_run(tmp_path)
+    assert cache_of(second).take(second.replay) == collected.id
+    code.write_text("as somebody has edited it")
+    third = new_run(tmp_path)
+    assert cache_of(third).take(third.replay) == ""
 
 
 def test_what_changes_no_frame_changes_nothing(collected: RunFolder, tmp_path: Path) -> None:
