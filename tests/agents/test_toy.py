@@ -19,6 +19,7 @@ from toy import (
 from rlmaster.agent_choices import ValueAgent
 from rlmaster.embedder_choices import Autoencoder
 from rlmaster.experiment import EncoderTraining
+from rlmaster.experiment_data import OWN_LOSS
 from rlmaster.replay.batches import SequenceBatch
 
 UPDATES = 120
@@ -100,12 +101,12 @@ def learned_with_a_decoder(losses, *, is_pretrained):
     made = agent_of(ValueAgent(**fields), DRAWN, encoder)
     rooms = SequenceBatch.of_frames(observations(torch.arange(ROOMS)))
     made.encoder.embedder.prepare(rooms.frames[:, -1:])
-    if is_pretrained:
-        draw = own_update(made)
-        for _ in range(UPDATES):
-            draw()
+    draw = own_update(made)
+    for _ in range(UPDATES * is_pretrained):
+        draw()
     made.move_target(wholly=True)
-    train(made, all_transitions(), UPDATES, encoder)
+    beside = draw if losses in OWN_LOSS else lambda: None
+    train(made, all_transitions(), UPDATES, encoder, beside)
     drawn = made.eval().encoder.embedder.preview(rooms)
     return made, (drawn.reconstruction - drawn.target).square().mean().item()
 

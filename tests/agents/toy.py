@@ -17,7 +17,6 @@ from rlmaster.agents.value_agent import ValueBasedAgent
 from rlmaster.embedder_choices import Embedder, PixelEncoder
 from rlmaster.embedders.base import build_embedder
 from rlmaster.experiment import Atari, EmbedderTraining, EncoderTraining, Experiment
-from rlmaster.experiment_data import OWN_LOSS
 from rlmaster.replay.batches import SequenceBatch, TransitionBatch
 from rlmaster.training.agent_update import make_agent_optimiser, make_agent_update
 from rlmaster.training.update import make_optimiser, make_update
@@ -117,12 +116,11 @@ def train(
     batch: TransitionBatch,
     updates: int,
     encoder: EncoderTraining | None = None,
+    draw: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do updates with the same transitions in float32, and by the own loss where that counts."""
-    encoder = encoder or EncoderTraining()
-    optimiser = make_agent_optimiser(agent, agent.specification, encoder)
+    """Do updates, all with the same transitions, in float32, and what is drawn after each."""
+    optimiser = make_agent_optimiser(agent, agent.specification, encoder or EncoderTraining())
     update = make_agent_update(agent, optimiser, torch.float32, compiled=False)
-    draw = own_update(agent) if encoder.losses in OWN_LOSS else lambda: None
     for number in range(1, updates + 1):
         update(batch)
         if agent.target_moves(number):

@@ -106,7 +106,7 @@ def test_sampled_latents_are_those_of_sampled_frames(playing, n_step):
 def test_a_frozen_encoder_stays_in_evaluation_mode(playing):
     agent = playing(0)[0].agent
     agent.train()
-    assert not any(module.training for module in agent.encoder.modules())
+    assert not any(module.training for module in agent.encoder.embedder.modules())
     assert agent.head.training
 
 
