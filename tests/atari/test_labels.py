@@ -113,33 +113,28 @@ def test_an_exploration_that_shows_other_frames_is_noticed():
         label_explored(another, starts, store.frames_of_row)
 
 
-@pytest.mark.parametrize("reseed_after_steps", [30, 20_000])
-def test_an_environment_is_labelled_alone_from_its_last_seeding_on(monkeypatch, reseed_after_steps):
-    monkeypatch.setattr(labels_of, "RESEED_AFTER_STEPS", reseed_after_steps)
-    environments = AtariEnvironments(
-        "breakout",
-        SHORT_EPISODES,
-        num_environments=2,
-        seed=1,
-        reseed_after_steps=reseed_after_steps,
-    )
+def played_and_remembered(reseed_after_steps):
+    """Return what two environments showed, and the memory of emulators that played the same."""
+    arguments = {"num_environments": 2, "seed": 1, "reseed_after_steps": reseed_after_steps}
+    environments = AtariEnvironments("breakout", SHORT_EPISODES, **arguments)
     store = FrameStore(2)
     policy = RandomPolicy(num_actions=environments.num_actions, seed=1)
     collect(environments, policy, store, 400)
-    emulators = EmulatorEnvironments(
-        "breakout",
-        SHORT_EPISODES,
-        num_environments=2,
-        seed=1,
-        reseed_after_steps=reseed_after_steps,
-    )
+    emulators = EmulatorEnvironments("breakout", SHORT_EPISODES, **arguments)
     memory, step = [], emulators.reset()
     for row in range(store.num_rows):
         assert np.array_equal(step.observation[:, -1], store.frames_of_row(row))
         memory.append(emulators.ram())
         step = emulators.step(np.maximum(store.actions[row], 0).astype(np.int64))
+    return store, np.stack(memory)
 
-    def labelled_alone(episode):
+
+@pytest.mark.parametrize("reseed_after_steps", [30, 20_000])
+def test_an_environment_is_labelled_alone_from_its_last_seeding_on(monkeypatch, reseed_after_steps):
+    monkeypatch.setattr(labels_of, "RESEED_AFTER_STEPS", reseed_after_steps)
+    store, memory = played_and_remembered(reseed_after_steps)
+
+    def labelled_alone(episode, told):
         rows, played = slice(episode.first_row, episode.stop_row), slice(0, episode.stop_row)
         return label_environment(
             "breakout",
@@ -152,12 +147,11 @@ def test_an_environment_is_labelled_alone_from_its_last_seeding_on(monkeypatch, 
             lambda *progress: told.append(progress),
         )
 
-    told, played_rows = [], []
+    played_rows = []
     for episode in store.episodes():
-        told.clear()
-        labels = labelled_alone(episode)
-        own = np.stack(memory)[episode.first_row : episode.stop_row, episode.environment]
-        assert np.array_equal(labels, own)
+        told = []
+        own = memory[episode.first_row : episode.stop_row, episode.environment]
+        assert np.array_equal(labelled_alone(episode, told), own)
         assert told[-1][0] == told[-1][1]
         played_rows.append(told[-1][1])
     assert (max(played_rows) < 100) == (reseed_after_steps == 30)
@@ -166,4 +160,4 @@ def test_an_environment_is_labelled_alone_from_its_last_seeding_on(monkeypatch, 
     store.frames[last.first_row + 2, last.environment, 40, 40] ^= 1
     message = f"row {last.first_row + 2} of environment {last.environment} is not what"
     with pytest.raises(TrainingError, match=message):
-        labelled_alone(last)
+        labelled_alone(last, [])
