@@ -42,7 +42,8 @@ def start_session(name: str, command: Sequence[str], environment: Mapping[str, s
     """
     arguments = [_whole_argument(argument) for argument in command]
     result = _tmux(["new-session", "-d", "-s", name, "--", *arguments], environment)
-    if result.returncode == 0:
+    # Where tmux cannot make its socket, as on a full disk, it says so and exits with 0.
+    if result.returncode == 0 and not result.stderr.startswith("error creating"):
         return True
     if result.stderr.startswith("duplicate session"):
         return False

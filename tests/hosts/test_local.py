@@ -150,14 +150,18 @@ def test_without_tmux_the_worker_has_its_own_session(without_tmux, run_path, cod
 
 
 @pytest.mark.system
+@pytest.mark.parametrize(
+    ("socket", "words"),
+    [("x" * 200, "File name too long"), ("no/such/folder", "No such file or directory")],
+)
 def test_a_tmux_that_fails_is_replaced_and_quoted(
-    tmux_server, run_path, code_folder, said, monkeypatch
+    tmux_server, run_path, code_folder, said, monkeypatch, socket, words
 ):
-    monkeypatch.setenv(SOCKET_VARIABLE, "x" * 200)
+    monkeypatch.setenv(SOCKET_VARIABLE, socket)
     started = start_worker(run_path, python=sys.executable, code_folder=code_folder)
     assert started.how == "setsid"
     assert started.note.startswith("tmux: ")
-    assert "File name too long" in started.note
+    assert words in started.note
     said()
 
 
