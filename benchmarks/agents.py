@@ -7,7 +7,9 @@ it records, without evaluations and checkpoints, which the others do not have he
 
 Then prints the shares of our loop's time: waiting for the emulators, choosing actions, storing what
 was played, sampling (with the new priorities), updates (with the optimiser), and the rest. On a GPU
-these are shares of the processor's time, which waits for the GPU where it chooses actions.
+these are shares of the processor's time, which waits for the GPU where it chooses actions, and the
+share of the time in which the GPU had nothing to do comes last: what a profiler saw it do in some
+steps more, beside the time that as many take without one.
 
 Rainbow of stable-baselines3 does not exist. CleanRL, which is no package, publishes 33 to 38 steps
 per second for its own.
@@ -38,6 +40,7 @@ from _agent_peers import (
     WARM_UP_STEPS,
     Peer,
 )
+from torch.profiler import ProfilerActivity, profile
 
 from rlmaster import agent_choices
 from rlmaster.embedder_choices import PixelEncoder
@@ -198,6 +201,9 @@ def _compare(
     steps_per_s, shares = _measure(players, ours, arguments)
     _print_rates(players, steps_per_s)
     _print_shares(shares)
+    if torch.cuda.is_available():
+        busy = _gpu_s_per_step(ours, arguments.steps) * statistics.median(steps_per_s[OURS])
+        print(f"idle GPU: {1 - busy:.1%}")
 
 
 def _peers(game: str, agent: str, stack: ExitStack) -> dict[str, Peer]:
@@ -233,6 +239,19 @@ def _measure(
                 own = {name: (ours.spent_s[name] - before_s[name]) / took_s for name in SHARES}
                 shares.append({**own, "the rest": 1 - sum(own.values())})
     return steps_per_s, shares
+
+
+def _gpu_s_per_step(ours: Ours, steps: int) -> float:
+    """Return for how long the GPU computes or copies in each step."""
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        done = ours.advance(steps)
+        torch.cuda.synchronize()
+    spans = [event.time_range for event in seen.events() or []]
+    busy_us, end_us = 0.0, 0.0
+    for span in sorted(spans, key=lambda span: span.start):
+        busy_us += max(0.0, span.end - max(span.start, end_us))
+        end_us = max(end_us, span.end)
+    return busy_us / 1e6 / done
 
 
 def _print_rates(players: Mapping[str, Peer], steps_per_s: dict[str, list[float]]) -> None:

@@ -15,7 +15,7 @@ from rlmaster.agent_choices import LearningAgent
 from rlmaster.agents.base import AgentLoss, BaseAgent
 from rlmaster.experiment import EncoderTraining
 from rlmaster.replay.batches import TransitionBatch
-from rlmaster.training.update import LOSS, Compilation, Losses, compilation_by_trial
+from rlmaster.training.update import LOSS, Compilation, Losses, compilation_by_trial, fused, kept
 
 RMSPROP_DECAY = 0.95
 """Mnih et al. (2015), extended data table 1: both gradient momenta."""
@@ -61,7 +61,7 @@ def make_act(agent: BaseAgent, precision: torch.dtype, *, compiled: bool) -> Act
         with torch.no_grad(), torch.autocast(device_type, precision, enabled=mixed):
             return agent.act(observation)
 
-    return torch.compile(greedy) if compiled else greedy
+    return fused(greedy, device_type) if compiled else greedy
 
 
 def make_agent_update(
@@ -91,18 +91,18 @@ def make_agent_update(
             return agent.loss(batch)
 
     is_fused = isinstance(optimiser, Adam)
-    forward = torch.compile(loss) if compiled else loss
+    forward = fused(loss, device_type) if compiled else loss
     step = torch.compile(optimiser.step) if compiled and not is_fused else optimiser.step
 
     def update(batch: TransitionBatch) -> tuple[Losses, Tensor]:
-        made = forward(batch)
         optimiser.zero_grad(set_to_none=True)
+        made = forward(batch)
         made.total.backward()
         if max_gradient_norm is not None:
             clip_grad_norm_(weights, max_gradient_norm)
         step()
         losses = {**made.parts, LOSS: made.total}
-        return {name: value.detach() for name, value in losses.items()}, made.priority
+        return {name: kept(value) for name, value in losses.items()}, kept(made.priority)
 
     return update
 

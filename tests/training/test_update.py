@@ -134,7 +134,7 @@ def test_a_machine_that_cannot_compile_trains_eagerly_and_says_why(
     def no_compiler(*_: object) -> None:
         raise RuntimeError("No working C++ compiler" + " whatsoever" * 100 + "\n\nCommand: g++")
 
-    monkeypatch.setattr(updates.torch, "compile", lambda _loss: no_compiler)
+    monkeypatch.setattr(updates.torch, "compile", lambda _loss, **_: no_compiler)
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     training = EmbedderTraining(updates=10**6)
     chosen = choose_compilation(
@@ -164,7 +164,7 @@ def test_where_the_compiler_would_stumble_at_a_space_nothing_is_tried(
 
 
 def test_a_trial_leaves_networks_and_draws_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(updates.torch, "compile", lambda loss: loss)
+    monkeypatch.setattr(updates.torch, "compile", lambda loss, **_: loss)
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     network, same = embedder(), embedder()
     draws = torch.get_rng_state()
