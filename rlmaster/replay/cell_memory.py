@@ -54,6 +54,20 @@ class RecycledBuffers:
         return buffer
 
 
+def gathers_on_host(place: Place, device: torch.device) -> bool:
+    """Tell whether batches for a device are gathered by numpy from cells that lie in a place."""
+    return place != "device" or device.type == "cpu"
+
+
+def sent(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Return host values on a device, without waiting for their arrival."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cpu":
+        return tensor
+    # From pinned memory, since the host would wait for a copy from any other.
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 class CellMemory:
     """The cells of a store.
 
@@ -89,7 +103,7 @@ class CellMemory:
         self._folder = folder
         self._kind = torch.empty(0, dtype=kind).numpy().dtype
         self._buffers = RecycledBuffers()
-        self.on_host = place != "device" or device.type == "cpu"
+        self.on_host = gathers_on_host(place, device)
         shape = (num_cells, *cell_shape)
         if not self.on_host:
             self.cells = torch.empty(shape, dtype=kind, device=device)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlmaster.replay.cell_memory import Array
+from rlmaster.replay.cell_memory import Array, sent
 from rlmaster.replay.row_store import NO_ACTION, RowStore
 
 
@@ -86,8 +86,7 @@ class TransitionTable:
         """Return host values as the columns are: unchanged, or on their device."""
         if self._store.memory.on_host:
             return values
-        # From pinned memory, since the host would wait for a copy from any other.
-        return torch.from_numpy(values).pin_memory().to(self._store.device, non_blocking=True)
+        return sent(values, self._store.device)
 
     def arange(self, start: int, stop: int, distance: int = 1) -> Array:
         """Return numbers at a distance from each other as the columns are."""
@@ -212,7 +211,7 @@ class TransitionTable:
             return Outcome(reward, self._goes_on.take(cells) * discount, 1)
         path = self.moved(cells[:, None], self.arange(0, n_step))  # (B, n)
         stops = self._stops.take(path)
-        taken = stops.cumsum(1) - stops == 0
+        taken = stops.cumsum(1) <= stops  # so that the first one that stops is taken, too
         powers = discount ** self.arange(0, n_step)
         reward = (self._rewards_at(path, clip_rewards) * powers * taken).sum(1)
         steps = taken.sum(1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from gpu_stand_in import DEVICES, STAND_IN, device_of_tensors, without_waiting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_replay import SlowReplay
@@ -35,13 +36,14 @@ class Kind:
 
 
 def empty(kind: Kind, num_environments: int) -> ReplayBuffer:
-    store = FrameStore(
-        num_environments,
-        capacity_rows=kind.capacity_rows,
-        frame_shape=FRAME_SHAPE,
-        ring=True,
-        device=kind.device,
-    )
+    with device_of_tensors(kind.device) as device:
+        store = FrameStore(
+            num_environments,
+            capacity_rows=kind.capacity_rows,
+            frame_shape=FRAME_SHAPE,
+            ring=True,
+            device=device,
+        )
     return ReplayBuffer(
         store,
         stacked_frames=kind.stacked_frames,
@@ -109,6 +111,7 @@ kinds = st.builds(
     life_loss_is_terminal=st.booleans(),
     prioritised=st.booleans(),
     seed=st.integers(0, 99),
+    device=st.sampled_from(["cpu", STAND_IN]),
 )
 
 
@@ -314,22 +317,18 @@ def test_a_transition_takes_at_most_7_2_kb():
     assert buffer.num_bytes / 4000 <= 7200
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("prioritised", [False, True])
 @pytest.mark.parametrize("n_step", [1, 3])
-def test_a_gpu_draws_right_transitions_without_waiting(synthetic_steps, prioritised, n_step):
-    kind = Kind(capacity_rows=20, prioritised=prioritised, device="cuda")
+def test_a_gpu_draws_right_transitions_without_waiting(
+    synthetic_steps, device, prioritised, n_step
+):
+    kind = Kind(capacity_rows=20, prioritised=prioritised, device=device)
     buffer, reference = empty(kind, 2), slow(kind, 2)
     play([buffer, reference], synthetic_steps([[5, 3], [9]], 57))
-    torch.cuda.synchronize()
-    mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        batch = buffer.sample(30, n_step, 0.9)
+    with without_waiting(device):
+        batch = buffer.sample(20, n_step, 0.9)
         buffer.update_priorities(batch.index, batch.reward.abs())
-        sequences = buffer.sample_sequences(30, 4)
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
-    assert batch.observation.is_cuda
-    assert sequences.frames.is_cuda
+        sequences = buffer.sample_sequences(20, 4)
+    assert batch.observation.device == sequences.frames.device == buffer.store.device
     assert_batch_is(batch, reference, n_step, 0.9)

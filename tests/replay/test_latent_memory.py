@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gpu_stand_in import DEVICES, device_of_tensors, without_waiting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_replay import SlowReplay
@@ -58,13 +59,14 @@ class Kind:
 
 
 def empty(kind, num_environments, embed=None):
-    store = FrameStore(
-        num_environments,
-        capacity_rows=kind.capacity_rows,
-        frame_shape=FRAME_SHAPE,
-        ring=True,
-        device=kind.device,
-    )
+    with device_of_tensors(kind.device) as device:
+        store = FrameStore(
+            num_environments,
+            capacity_rows=kind.capacity_rows,
+            frame_shape=FRAME_SHAPE,
+            ring=True,
+            device=device,
+        )
     return ReplayBuffer(
         store,
         stacked_frames=kind.stacked_frames,
@@ -256,19 +258,14 @@ def test_frames_that_leave_no_room_for_latents_go_elsewhere_or_are_refused(monke
         FrameStore(2, storage="memory", bytes_beside_frame=beside, **size)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("prioritised", [False, True])
 @pytest.mark.parametrize("n_step", [1, 3])
-def test_a_gpu_draws_right_latents_without_waiting(synthetic_steps, prioritised, n_step):
-    kind = Kind(frames_of_view=2, prioritised=prioritised, device="cuda")
+def test_a_gpu_draws_right_latents_without_waiting(synthetic_steps, device, prioritised, n_step):
+    kind = Kind(frames_of_view=2, prioritised=prioritised, device=device)
     buffer, reference = empty(kind, 2), slow(kind, 2)
     play(buffer, synthetic_steps(LENGTHS, 57), reference)
-    torch.cuda.synchronize()
-    mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        batch = buffer.sample(30, n_step, 0.9)
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
-    assert batch.observation.is_cuda
+    with without_waiting(device):
+        batch = buffer.sample(20, n_step, 0.9)
+    assert batch.observation.device == buffer.store.device
     assert_batch_is(batch, reference, kind, n_step)
