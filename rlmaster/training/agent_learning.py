@@ -13,7 +13,6 @@ from rlmaster.replay.batches import TransitionBatch
 from rlmaster.replay.buffer import ReplayBuffer
 from rlmaster.training.agent_update import (
     Act,
-    AgentUpdate,
     choose_agent_compilation,
     make_act,
     make_agent_optimiser,
@@ -23,6 +22,7 @@ from rlmaster.training.evaluation import BACKGROUND_FRAMES
 from rlmaster.training.learner import Arithmetic
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.update import (
+    AgentUpdate,
     Compilation,
     Losses,
     Update,

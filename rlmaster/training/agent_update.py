@@ -15,16 +15,22 @@ from rlmaster.agent_choices import LearningAgent
 from rlmaster.agents.base import AgentLoss, BaseAgent
 from rlmaster.experiment import EncoderTraining
 from rlmaster.replay.batches import TransitionBatch
-from rlmaster.training.update import LOSS, Compilation, Losses, compilation_by_trial, fused, kept
+from rlmaster.training.captured_update import CapturedUpdate, can_be_captured
+from rlmaster.training.update import (
+    LOSS,
+    AgentUpdate,
+    Compilation,
+    Losses,
+    compilation_by_trial,
+    fused,
+    kept,
+)
 
 RMSPROP_DECAY = 0.95
 """Mnih et al. (2015), extended data table 1: both gradient momenta."""
 
 Act = Callable[[Tensor], Tensor]
 """Takes observations `(N, K, H, W)`, or latents of them, and returns actions `(N,)` int64."""
-
-AgentUpdate = Callable[[TransitionBatch], tuple[Losses, Tensor]]
-"""Takes a batch, changes the weights, returns losses and priorities `(B,)`, waiting for neither."""
 
 
 def make_agent_optimiser(
@@ -41,9 +47,10 @@ def make_agent_optimiser(
         rate = encoder.learning_rate or specification.learning_rate
         groups.append({"params": weights, "lr": rate})
     epsilon = specification.optimiser_epsilon
+    on_gpu = next(agent.parameters()).is_cuda
     if specification.optimiser == "rmsprop":
-        return RMSprop(groups, alpha=RMSPROP_DECAY, eps=epsilon, centered=True)
-    return Adam(groups, eps=epsilon, fused=True)
+        return RMSprop(groups, alpha=RMSPROP_DECAY, eps=epsilon, centered=True, capturable=on_gpu)
+    return Adam(groups, eps=epsilon, fused=True, capturable=on_gpu)
 
 
 def make_act(agent: BaseAgent, precision: torch.dtype, *, compiled: bool) -> Act:
@@ -79,7 +86,7 @@ def make_agent_update(
         optimiser: What steps their weights.
         precision: Arithmetic of the networks.
         compiled: Whether torch.compile fuses the loss, and the optimiser's step where torch has no
-            kernel for the whole of it.
+            kernel for the whole of it, and all becomes a CUDA graph where it can.
         max_gradient_norm: Norm above which the gradient is scaled down.
     """
     device_type = next(agent.parameters()).device.type
@@ -91,7 +98,10 @@ def make_agent_update(
             return agent.loss(batch)
 
     is_fused = isinstance(optimiser, Adam)
-    forward = fused(loss, device_type) if compiled else loss
+    captured = compiled and can_be_captured(agent, optimiser)
+    forward = loss
+    if compiled:
+        forward = torch.compile(loss) if captured else fused(loss, device_type)
     step = torch.compile(optimiser.step) if compiled and not is_fused else optimiser.step
 
     def update(batch: TransitionBatch) -> tuple[Losses, Tensor]:
@@ -104,7 +114,7 @@ def make_agent_update(
         losses = {**made.parts, LOSS: made.total}
         return {name: kept(value) for name, value in losses.items()}, kept(made.priority)
 
-    return update
+    return CapturedUpdate(update, agent) if captured else update
 
 
 def choose_agent_compilation(

@@ -20,7 +20,7 @@ from torch.optim import Adam, Optimizer
 
 from rlmaster.embedders.base import BaseEmbedder
 from rlmaster.experiment import AgentTraining, EmbedderTraining
-from rlmaster.replay.batches import SequenceBatch
+from rlmaster.replay.batches import SequenceBatch, TransitionBatch
 
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
@@ -37,6 +37,8 @@ R = TypeVar("R")
 Losses = dict[str, Tensor]
 Update = Callable[[SequenceBatch], Losses]
 """Takes a batch, changes the weights, returns the loss and its parts without waiting for them."""
+AgentUpdate = Callable[[TransitionBatch], tuple[Losses, Tensor]]
+"""Takes a batch, changes the weights, returns losses and priorities `(B,)`, waiting for neither."""
 
 
 def best_device() -> torch.device:
