@@ -26,6 +26,10 @@ Array = Any
 
 RECYCLED_BUFFERS = 4
 LARGEST_RECYCLED_BYTES = 2**26
+SENDER_BYTES = 2**23
+"""For a hundred steps of eight environments: waiting once for all of them costs next to nothing."""
+ALIGNMENT = 16
+"""Bytes at whose multiples every kind of number may begin."""
 
 _SAMPLE = [np.empty(0)]
 UNHELD = sys.getrefcount(_SAMPLE[0])
@@ -59,13 +63,44 @@ def gathers_on_host(place: Place, device: torch.device) -> bool:
     return place != "device" or device.type == "cpu"
 
 
-def sent(values: NDArray[Any], device: torch.device) -> Tensor:
-    """Return host values on a device, without waiting for their arrival."""
-    tensor = torch.from_numpy(values)
-    if device.type == "cpu":
-        return tensor
-    # From pinned memory, since the host would wait for a copy from any other.
-    return tensor.pin_memory().to(device, non_blocking=True)
+class Sender:
+    """Sends what the processor knows to a GPU, and waits neither for the GPU nor for memory.
+
+    A GPU fetches by itself only what lies in pinned memory, and making some takes longer than all
+    the rest: so one piece of it is used again and again.
+    """
+
+    def __init__(self, device: torch.device, num_bytes: int = SENDER_BYTES) -> None:
+        """Make the piece.
+
+        Args:
+            device: Where to.
+            num_bytes: How much may be on its way before the processor waits.
+        """
+        self._device = device
+        self._pinned = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self._written = 0
+
+    def send(self, values: NDArray[Any]) -> Tensor:
+        """Return values on the device, as they are now; they may be overwritten at once."""
+        size = -(-values.nbytes // ALIGNMENT) * ALIGNMENT
+        if size > len(self._pinned):
+            return torch.from_numpy(values).to(self._device, copy=True)
+        if self._written + size > len(self._pinned):
+            self._wait()
+        piece = self._pinned[self._written :][: values.nbytes]
+        self._written += size
+        # By numpy: torch would wake its threads, whose busy waiting halves the emulators' speed.
+        piece.numpy()[:] = values.reshape(-1).view(np.uint8)
+        kind = torch.from_numpy(values).dtype
+        staged = piece.view(kind).view(values.shape)
+        return staged.to(self._device, non_blocking=True, copy=True)
+
+    def _wait(self) -> None:
+        """Wait until all that was sent has arrived, and begin at the front."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self._written = 0
 
 
 class CellMemory:
@@ -104,6 +139,7 @@ class CellMemory:
         self._kind = torch.empty(0, dtype=kind).numpy().dtype
         self._buffers = RecycledBuffers()
         self.on_host = gathers_on_host(place, device)
+        self._sender: Sender | None = None
         shape = (num_cells, *cell_shape)
         if not self.on_host:
             self.cells = torch.empty(shape, dtype=kind, device=device)
@@ -123,6 +159,14 @@ class CellMemory:
         return CellMemory(
             len(self.cells), cell_shape, self._device, self._place, self._folder, kind
         )
+
+    def send(self, values: NDArray[Any]) -> Array:
+        """Return host values as they are gathered: unchanged, or on the device of the cells."""
+        if self.on_host:
+            return values
+        if self._sender is None:
+            self._sender = Sender(self._device)
+        return self._sender.send(values)
 
     def streams(self, num_environments: int) -> Tensor:
         """Return the cells by row and environment, a view, `(T, E, ...)`."""

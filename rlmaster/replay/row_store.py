@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from rlmaster.errors import TrainingError
-from rlmaster.replay.cell_memory import CellMemory, sent
+from rlmaster.replay.cell_memory import CellMemory
 from rlmaster.replay.chunk_content import Rows
 from rlmaster.replay.chunk_files import ChunkFolder, OnDamage, OnProgress, rows_of_a_chunk
 from rlmaster.replay.frame_storage import free_room
@@ -171,7 +171,7 @@ class RowStore:
         if self.memory.on_host:
             self.frames[slot].numpy()[:] = newest
         else:
-            self.frames[slot].copy_(sent(np.ascontiguousarray(newest), self.device))
+            self.frames[slot].copy_(self.memory.send(newest))
         self.episode_start[slot] = step.episode_start
         over = step.terminated | step.truncated
         self.actions[slot] = NO_ACTION if actions is None else np.where(over, NO_ACTION, actions)

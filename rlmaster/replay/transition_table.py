@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlmaster.replay.cell_memory import Array, sent
+from rlmaster.replay.cell_memory import Array
 from rlmaster.replay.row_store import NO_ACTION, RowStore
 
 
@@ -84,9 +84,7 @@ class TransitionTable:
 
     def native(self, values: NDArray[Any]) -> Array:
         """Return host values as the columns are: unchanged, or on their device."""
-        if self._store.memory.on_host:
-            return values
-        return sent(values, self._store.device)
+        return self._store.memory.send(values)
 
     def arange(self, start: int, stop: int, distance: int = 1) -> Array:
         """Return numbers at a distance from each other as the columns are."""

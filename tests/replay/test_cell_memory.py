@@ -7,10 +7,11 @@ import torch
 
 from rlmaster.errors import TrainingError
 from rlmaster.replay import cell_memory
-from rlmaster.replay.cell_memory import CellMemory, RecycledBuffers
+from rlmaster.replay.cell_memory import CellMemory, RecycledBuffers, Sender
 from rlmaster.replay.frame_store import FrameStore
 
 CPU = torch.device("cpu")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def address(tensor: torch.Tensor) -> int:
@@ -31,6 +32,23 @@ def test_memory_is_used_again_once_nobody_holds_any_view_of_it():
     gc.collect()
     assert address(torch.from_numpy(buffers.take((4, 5)))) == used_first
     assert address(torch.from_numpy(buffers.take((5, 4)))) != used_first
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_a_gpu)])
+def test_what_was_sent_stays_as_it_was_and_memory_is_used_again(device):
+    sender = Sender(torch.device(device), num_bytes=64)
+    values = [np.arange(4) + number for number in range(9)]
+    values += [np.array([True, False]), np.float32([1.5]), np.arange(99), np.empty(0, np.int64)]
+    values += [np.arange(6, dtype=np.uint8).reshape(2, 3).T]
+    sent = []
+    for each in values:
+        scratch = each.copy()
+        sent.append(sender.send(scratch))
+        scratch[...] = 0
+    for each, tensor in zip(values, sent, strict=True):
+        assert tensor.device.type == device
+        assert np.array_equal(tensor.cpu().numpy(), each)
+        assert tensor.cpu().numpy().dtype == each.dtype
 
 
 def test_only_a_few_buffers_are_kept_and_no_large_one(monkeypatch):
@@ -87,7 +105,7 @@ def test_a_disk_that_cannot_be_written_is_explained(tmp_path):
         CellMemory(7, (2, 3), CPU, "disk", tmp_path / "file")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@on_a_gpu
 @pytest.mark.parametrize("place", ["device", "memory"])
 def test_batches_are_gathered_for_a_gpu(place):
     device = torch.device("cuda")
