@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlmaster import embedder_choices, load_policy
+from rlmaster import embedder_choices, frame_sources, load_policy
 from rlmaster.agent_choices import (
     C51,
     DQN,
@@ -21,6 +21,7 @@ from rlmaster.durable_files import read_json
 from rlmaster.embedder_choices import DrawingEmbedder
 from rlmaster.experiment_data import STYLES, training_style
 from rlmaster.experiment_script import describe_script
+from rlmaster.frame_sources import FrameSource
 from rlmaster.training.playing import Evaluator
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -48,6 +49,18 @@ def test_every_embedder_has_a_script() -> None:
         if isinstance(part, type) and issubclass(part, DrawingEmbedder) and "builds" in vars(part)
     }
     assert len(offered) == 5
+    assert offered <= shown
+
+
+def test_every_frame_source_has_a_script() -> None:
+    experiments = [describe_script(script).experiment for script in SCRIPTS]
+    shown = {str(one["frames"]["type"]) for one in experiments if one["frames"]}
+    offered = {
+        f"{frame_sources.__name__}:{name}"
+        for name, part in vars(frame_sources).items()
+        if isinstance(part, type) and issubclass(part, FrameSource) and "builds" in vars(part)
+    }
+    assert len(offered) == 4
     assert offered <= shown
 
 
