@@ -1,10 +1,13 @@
 """A run in a notebook: configuration, scalars, networks and frames in one line each."""
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlmaster.errors import RunFolderError
 from rlmaster.experiment import Experiment
 from rlmaster.policy_folder import PolicyFolder
 from rlmaster.project import Project
@@ -13,6 +16,8 @@ from rlmaster.run_index import find_run, run_at
 from rlmaster.run_status import Status
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rlmaster.agents.base import BaseAgent
     from rlmaster.embedders.base import BaseEmbedder
     from rlmaster.replay.frame_store import FrameStore
@@ -79,10 +84,9 @@ class LoadedRun:
             TrainingError: If it is of other networks than the configuration describes.
         """
         from rlmaster.embedders.base import build_embedder, load_networks
-        from rlmaster.training.checkpoint import find_checkpoint, read_networks
         from rlmaster.training.encoder_weights import embedder_weights
 
-        weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
+        weights = self._weights(which)
         _make_importable(self.folder)  # again, since another run's code may be in front by now
         embedder = build_embedder(self.experiment)
         load_networks(embedder, embedder_weights(weights))
@@ -101,10 +105,9 @@ class LoadedRun:
             TrainingError: If the run has no agent, or the checkpoint is of another than the
                 configuration describes.
         """
-        from rlmaster.training.checkpoint import find_checkpoint, read_networks
         from rlmaster.training.trained_policy import load_agent
 
-        weights = read_networks(find_checkpoint(self.folder.checkpoints, which))
+        weights = self._weights(which)
         _make_importable(self.folder)  # again, since another run's code may be in front by now
         return load_agent(self.experiment, weights)
 
@@ -118,7 +121,29 @@ class LoadedRun:
         """
         from rlmaster.replay.frame_store import FrameStore
 
-        return FrameStore.load(self.folder.replay)
+        with self._saying_where_else("--replay"):
+            return FrameStore.load(self.folder.replay)
+
+    def _weights(self, which: str) -> "dict[str, Tensor]":
+        """Return the networks of a checkpoint."""
+        from rlmaster.training.checkpoint import find_checkpoint, read_networks
+
+        with self._saying_where_else("--all"):
+            return read_networks(find_checkpoint(self.folder.checkpoints, which))
+
+    @contextmanager
+    def _saying_where_else(self, option: str) -> Generator[None]:
+        """Add to what is missing that it may be on the host that the run was made on."""
+        try:
+            yield
+        except RunFolderError as error:
+            elsewhere = self.folder.elsewhere()
+            if elsewhere is None:
+                raise
+            command = f"rlmaster pull {option} {self.folder.short_id}"
+            raise RunFolderError(
+                f"{error}; `{command}` brings what is on {elsewhere.host}"
+            ) from error
 
 
 def load_run(run: str | Path) -> LoadedRun:

@@ -210,10 +210,11 @@ def find_checkpoint(folder: Path, which: str = "newest") -> Path:
     known = list_checkpoints(folder)
     if which == "newest" and known:
         return known[-1]
-    name = _best_name(folder) if which == "best" else which
+    best = _best_name(folder)
+    name = best if which == "best" else which
     if name and (folder / name / MANIFEST).is_file():
         return folder / name
-    names = ", ".join([path.name for path in known][-5:]) or "none yet"
+    names = ", ".join([*(path.name for path in known[-5:]), *["best"] * bool(best)]) or "none yet"
     raise RunFolderError(f"there is no checkpoint {which!r} in {folder}; there are: {names}")
 
 

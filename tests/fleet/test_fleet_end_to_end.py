@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import quick_training
 from elsewhere import DETECTED_S, arrives, end, happen, watchers
 from lab import Lab, LabHost
-from launches import GIVEN, LAUNCH, await_end, launched, make_ready, there
+from launches import GIVEN, LAUNCH, await_end, launched, made, make_ready, there
 from project_command import RATIONALE
 from waiting import wait_until
 
@@ -19,6 +21,7 @@ from rlmaster.run_status import FINAL_STATES, State
 
 pytestmark = pytest.mark.system
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 GPU = "gpu GPU-1 0 600000000 80000000000 NVIDIA A100\n"
 SOMEBODY_ELSES = "process 4194304 9000000000\n"  # a number above every process id that Linux gives
 CUT_S = 10
@@ -75,6 +78,35 @@ def test_a_run_goes_to_the_best_of_four_hosts_and_is_followed_live(lab: Lab, rlm
     assert {name for name, row in ranking.items() if row["fits"]} == {"free"}
     assert "GPU in use" in ranking["taken"]["reason"]
     assert "unreachable since" in ranking["dead"]["reason"]
+
+
+def test_an_embedder_of_ones_own_is_trained_elsewhere_and_comes_back(lab: Lab, rlmaster):
+    lab.add_host("office")
+    lab.write_inventory(rlmaster.project)
+    for name in ("linear_embedder.py", "linear_specification.py", "pong_linear.py"):
+        shutil.copy(EXPERIMENTS / name, rlmaster.project / "experiments")
+
+    short = ("frames.steps=1000", "training.updates=20", "training.evaluations=3")
+    settings = [part for setting in short for part in ("--set", setting)]
+    host = ("--rationale", RATIONALE, "--host", "office")
+    run = made(rlmaster, "launch", "pong_linear", *host, *settings)
+    wait_until(lambda: run.status().state in FINAL_STATES and not is_owed(run), 120)
+
+    assert run.status().state is State.COMPLETED, run.status().reason
+    assert "Linear" in run.report_tex.read_text()
+    assert run.preview_files()
+    (rlmaster.project / "experiments" / "linear_embedder.py").unlink()  # its code came along
+    load = "import rlmaster; run = rlmaster.load_run('last');"
+    own = "assert type(run.embedder('best')).__name__ == 'LinearEmbedder'"
+    rebuilt = rlmaster.python("-c", f"{load} {own}")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    newest = rlmaster.python("-c", f"{load} run.embedder()")
+    pulling = f"there are: best; `rlmaster pull --all {run.short_id}` brings what is on office"
+    assert pulling in newest.stderr
+    frames = rlmaster.python("-c", f"{load} run.replay()")
+    assert f"`rlmaster pull --replay {run.short_id}` brings what is on office" in frames.stderr
+    assert rlmaster("pull", "--replay", run.short_id).returncode == 0
+    assert rlmaster.python("-c", f"{load} assert run.replay().num_frames > 0").returncode == 0
 
 
 def test_a_run_waits_until_somebody_else_has_left_the_gpu(lab: Lab, rlmaster):
