@@ -116,6 +116,7 @@ def resume_command(
         str | None,
         typer.Option(metavar="NAME", help="Where it goes on; by default where it was."),
     ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", hidden=True)] = None,
     follow: FollowOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,6 +125,8 @@ def resume_command(
     from rlmaster.starting import await_start
 
     folder, _ = find_run_folder(run)
+    if overrides:
+        _refuse_changes(folder, overrides)
     is_to_move = host not in (None, _host_of(folder))
     with not_torn():
         with _control(folder, is_to_move=is_to_move) as control:
@@ -134,6 +137,20 @@ def resume_command(
         if folder.is_here():
             await_start(folder, _host_of(folder) or "this computer", say)
     raise typer.Exit(go_on(folder, follow=follow, as_json=as_json))
+
+
+def _refuse_changes(run: "RunFolder", overrides: list[str]) -> None:
+    import shlex
+
+    from rlmaster.errors import UsageError
+
+    command = ["rlmaster", "branch", run.short_id]
+    for override in overrides:
+        command += ["--set", override]
+    raise UsageError(
+        f"run {run.short_id} goes on as it was launched; `{shlex.join(command)}` makes a new run "
+        "that goes on from it with other settings"
+    )
 
 
 def _host_of(run: "RunFolder") -> str | None:

@@ -108,6 +108,9 @@ def test_a_resumed_run_goes_on_in_its_folder_with_the_code_of_its_launch(rlmaste
     assert (refused.returncode, run.status().attempt) == (2, 1)
     assert f"seed is 7 and was {launched['seed']}; `rlmaster branch" in refused.stderr
     write_json(run.config_file, launched)
+    refused = rlmaster("resume", run.short_id, "--set", "seed=7", "--detach")
+    assert (refused.returncode, run.status().attempt) == (2, 1)
+    assert f"`rlmaster branch {run.short_id} --set seed=7` makes a new run" in refused.stderr
 
     done = rlmaster("resume", run.short_id, "--detach", "--json")
 
