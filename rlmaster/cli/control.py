@@ -144,12 +144,11 @@ def _refuse_changes(run: "RunFolder", overrides: list[str]) -> None:
 
     from rlmaster.errors import UsageError
 
-    command = ["rlmaster", "branch", run.short_id]
-    for override in overrides:
-        command += ["--set", override]
+    settings = [word for override in overrides for word in ("--set", override)]
+    command = shlex.join(["rlmaster", "branch", run.short_id, *settings])
     raise UsageError(
-        f"run {run.short_id} goes on as it was launched; `{shlex.join(command)}` makes a new run "
-        "that goes on from it with other settings"
+        f"run {run.short_id} goes on as it was launched; `{command}` makes a new run that "
+        "goes on from it with other settings"
     )
 
 
