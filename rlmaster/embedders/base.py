@@ -129,11 +129,13 @@ def load_networks(module: nn.Module, networks: Mapping[str, Tensor]) -> None:
     Raises:
         TrainingError: If they are of other networks.
     """
+    device = next((weight.device for weight in module.parameters()), None)
     try:
         for name in sorted(networks.keys() - module.state_dict().keys()):
             if _is_in_an_embedder(module, name):
                 owner, _, buffer = name.rpartition(".")
-                module.get_submodule(owner).register_buffer(buffer, networks[name].clone())
+                made = networks[name].to(device, copy=True)
+                module.get_submodule(owner).register_buffer(buffer, made)
         module.load_state_dict(dict(networks))
     except (AttributeError, KeyError, RuntimeError) as error:
         raise TrainingError(

@@ -88,11 +88,21 @@ class ReplayBuffer(Sampling):
         self.store.keep_newest(newest)
         for row in range(first_row, num_rows):
             self._table.add_row(row)
-        self._generator.set_state(state["generator"])
+        self._restore_draws(state)
         if self._prioritised is not None:
             device = self._generator.device
             self._prioritised.tree.set_all(self._laid_out(state).to(device))
             self._prioritised.largest = state["largest"].to(device)
+
+    def _restore_draws(self, state: dict[str, Any]) -> None:
+        """Draw on as the state's replay would, or anew where that drew on another kind of device.
+
+        Draws are made where the frames lie, and a GPU makes others than a processor.
+        """
+        if len(state["generator"]) == len(self._generator.get_state()):
+            self._generator.set_state(state["generator"])
+        else:
+            self._generator.manual_seed(self._generator.initial_seed() + state["num_rows"])
 
     def _laid_out(self, state: dict[str, Any]) -> Tensor:
         """Return the leaves of a state where this replay has the cells of the same rows."""

@@ -26,8 +26,8 @@ Array = Any
 
 RECYCLED_BUFFERS = 4
 LARGEST_RECYCLED_BYTES = 2**26
-SENDER_BYTES = 2**23
-"""For a hundred steps of eight environments: waiting once for all of them costs next to nothing."""
+SENDER_BYTES = 2**24
+"""For dozens of steps of eight environments: waiting once for all of them costs next to nothing."""
 ALIGNMENT = 16
 """Bytes at whose multiples every kind of number may begin."""
 
@@ -185,7 +185,7 @@ class CellMemory:
         """
         shape = (*cells.shape, *self.cells.shape[1:])
         if not self.on_host:
-            chosen = torch.as_tensor(cells, device=self._device).reshape(-1)
+            chosen = (cells if isinstance(cells, Tensor) else self.send(cells)).reshape(-1)
             return self.cells.index_select(0, chosen).view(shape)
         if self._device.type == "cpu":
             gathered = self._buffers.take(shape, self._kind)

@@ -7,6 +7,7 @@ Shapes: E environments, B indices, K stacked or S successive frames, H and W pix
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ class FrameStore(RowStore):
 
         def row_values(name: str, unknown: int, kind: torch.dtype) -> Tensor:
             values = getattr(self, name)[slots, environments]
-            return torch.from_numpy(np.where(known, values, unknown)).to(self.device, kind)
+            return self._handed_out(np.where(known, values, unknown), kind)
 
         return SequenceBatch(
             frames=self._frames_at(wanted, inside),
@@ -140,8 +141,12 @@ class FrameStore(RowStore):
             rewards=row_values("rewards", 0, torch.float32),
             terminated=row_values("terminated", 0, torch.bool),
             truncated=row_values("truncated", 0, torch.bool),
-            mask=torch.from_numpy(inside).to(self.device),
+            mask=self._handed_out(inside, torch.bool),
         )
+
+    def _handed_out(self, values: NDArray[Any], kind: torch.dtype) -> Tensor:
+        """Return values on the store's device."""
+        return torch.as_tensor(self.memory.send(values)).to(self.device, kind)
 
     def _window(
         self, indices: NDArray[np.int64], length: int

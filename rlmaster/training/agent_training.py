@@ -116,8 +116,7 @@ class AgentTraining(RunTraining):
         """Return everything that a checkpoint holds."""
         learning, training = self.learning, self.experiment.agent_training
         if learning is not None and checkpoint is not None:
-            before = checkpoint.counters["arithmetic"]
-            learning.arithmetic = Arithmetic.resumed(training, before, self.device)
+            learning.arithmetic = Arithmetic.resumed(training, checkpoint.counters, self.device)
         total_updates = max(1, learning.total_updates) if learning else 1
         others: dict[str, Any] = {
             "play": self.play,

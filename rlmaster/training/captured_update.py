@@ -26,7 +26,7 @@ def can_be_captured(agent: BaseAgent, optimiser: Optimizer) -> bool:
     of_rlmaster = all(
         type(part).__module__.startswith("rlmaster.") for part in (agent, agent.encoder.embedder)
     )
-    # Not on a processor, nor where a run goes on that began on one.
+    # On a processor none is.
     return of_rlmaster and all(group.get("capturable") for group in optimiser.param_groups)
 
 

@@ -128,8 +128,7 @@ class EmbedderTraining(RunTraining):
         if checkpoint is None:
             arithmetic = self._choose_arithmetic(embedder, next(batches.after(0)))
         else:
-            before = checkpoint.counters["arithmetic"]
-            arithmetic = Arithmetic.resumed(training, before, self.device)
+            arithmetic = Arithmetic.resumed(training, checkpoint.counters, self.device)
         return Learner(
             embedder,
             make_optimiser(embedder, training),

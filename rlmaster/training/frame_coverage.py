@@ -3,6 +3,7 @@
 Shapes: T rows, N environments.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from statistics import mean
 from typing import Any
@@ -16,6 +17,8 @@ from rlmaster.replay.frame_store import FrameStore
 
 LABELLED_FRAMES = 10_000
 """Frames whose memory is looked at; to play them again takes some seconds."""
+
+ROWS_AT_ONCE = 500
 
 
 def labelled_rows(store: FrameStore) -> int:
@@ -33,8 +36,7 @@ def describe_coverage(
         game: Name as ale-py spells it.
         ram: Memory of the consoles behind the first rows, `(T, N, 128)`; None if it is not known.
     """
-    rows = range(store.first_row, store.num_rows)
-    found = coverage(game, (store.frames_of_row(row) for row in rows), ram)
+    found = coverage(game, _rows_of_frames(store), ram)
     ram_frames = 0 if ram is None else ram.shape[0] * ram.shape[1]
     sentence = (
         f"{found.frames:,} frames cover {found.distinct_frames:,} distinct ones and "
@@ -53,3 +55,9 @@ def describe_coverage(
             f"of {game}"
         )
     return {**asdict(found), **steps, "ram_frames": ram_frames, "sentence": sentence}
+
+
+def _rows_of_frames(store: FrameStore) -> Iterator[NDArray[np.uint8]]:
+    """Give the frames of each row, `(N, H, W)`; many rows come from a GPU at once."""
+    for first in range(store.first_row, store.num_rows, ROWS_AT_ONCE):
+        yield from store.rows_between(first, min(first + ROWS_AT_ONCE, store.num_rows))["frames"]

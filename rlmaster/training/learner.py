@@ -39,19 +39,25 @@ class Arithmetic:
     def resumed(
         cls,
         training: EmbedderTraining | AgentTraining,
-        data: Mapping[str, Any],
+        counters: Mapping[str, Any],
         device: torch.device,
     ) -> Self:
         """Return what a checkpoint's run computed with, unless the experiment now says otherwise.
 
+        Between a processor and a GPU `auto` chooses anew, but for the trial of torch.compile, which
+        is not repeated.
+
         Args:
             training: Whose `auto` leaves the choice.
-            data: What `to_data` returned.
+            counters: The checkpoint's.
             device: Where updates run.
         """
-        wanted = data["precision"] if training.precision == "auto" else training.precision
-        compiled = data["compiled"] if training.compile == "auto" else training.compile == "always"
-        return cls(choose_precision(wanted, device), compiled)
+        precision, compiled = training.precision, training.compile == "always"
+        if counters["computer"]["device"] == device.type:
+            before = counters["arithmetic"]
+            precision = before["precision"] if precision == "auto" else precision
+            compiled = before["compiled"] if training.compile == "auto" else compiled
+        return cls(choose_precision(precision, device), compiled)
 
     def to_data(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -170,15 +176,11 @@ def _load(kept: Stateful, state: Mapping[str, Any]) -> None:
     if not isinstance(kept, Optimizer):
         kept.load_state_dict(state)
         return
-    settings = [_settings_of(group) for group in kept.param_groups]
-    kept.load_state_dict(dict(state))
-    for group, own in zip(kept.param_groups, settings, strict=True):
-        group.update(own)
-
-
-def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an optimiser does with a group of parameters, without these."""
-    return {name: value for name, value in group.items() if name != "params"}
+    groups = [
+        {**own, "params": group["params"]}
+        for group, own in zip(state["param_groups"], kept.param_groups, strict=True)
+    ]
+    kept.load_state_dict({**state, "param_groups": groups})
 
 
 def require_fit(checkpoint: Checkpoint, total: int, unit: str = "update", at_once: int = 1) -> None:

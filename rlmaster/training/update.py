@@ -170,15 +170,15 @@ def compilation_by_trial(
     """
     if failure := _why_not_compiled(device):
         return Compilation(wanted=False, failure=failure)
-    plain = _seconds_per_update(copied_update(False))
+    plain = _seconds_per_update(copied_update(False), device)
     try:
-        fused = _seconds_per_update(copied_update(True))
+        compiled = _seconds_per_update(copied_update(True), device)
     except (
         Exception
     ) as error:  # a compiler may fail in any way, and the plain update has just worked
         sys.stderr.write(f"torch.compile failed: {error}\n")  # whole, for the log
         return Compilation(wanted=False, failure=_first_line(error))
-    return Compilation(fused < plain)
+    return Compilation(compiled < plain)
 
 
 def _why_not_compiled(device: torch.device) -> str:
@@ -194,9 +194,10 @@ def _first_line(error: Exception) -> str:
     return textwrap.shorten(lines[0], REASON_CHARACTERS, placeholder=" ...")
 
 
-def _seconds_per_update(update: Callable[[], Losses]) -> float:
+def _seconds_per_update(update: Callable[[], Losses], device: torch.device) -> float:
     seconds: list[float] = []
-    with torch.random.fork_rng():  # what a trial draws must not change the run
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):  # what a trial draws must not change the run
         for _ in range(TRIAL_UPDATES):
             start = time.perf_counter()
             update()[LOSS].item()  # waits for the device

@@ -70,6 +70,14 @@ def test_buffers_that_only_preparing_makes_come_from_the_checkpoint() -> None:
     assert all(torch.equal(state[name], value) for name, value in prepared.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:.*meta parameter.* is a no-op:UserWarning")
+def test_buffers_are_made_where_the_networks_are() -> None:
+    prepared, fresh = built(), built().to("meta")  # in place of a GPU
+    prepared.encoder.register_buffer("scale", torch.tensor(0.25))
+    load_networks(fresh, prepared.state_dict())
+    assert fresh.encoder.get_buffer("scale").is_meta
+
+
 @pytest.mark.parametrize("harm", ["another size", "a layer too few", "a layer too many"])
 def test_other_networks_are_refused_in_a_sentence(harm: str) -> None:
     other = built(latent_dim=9 if harm == "another size" else 8)

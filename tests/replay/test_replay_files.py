@@ -142,6 +142,27 @@ def test_rows_that_were_overwritten_before_they_were_sealed_are_not_missed(
     )
 
 
+def test_a_replay_that_another_kind_of_device_had_draws_anew_and_repeatably(
+    synthetic_steps, tmp_path
+):
+    buffer = empty()
+    play(buffer, synthetic_steps(LENGTHS, 33))
+    buffer.save(tmp_path / "replay")
+    state = buffer.state() | {"generator": torch.zeros(16, dtype=torch.uint8)}  # as long as a GPU's
+    first, second = empty(), empty()
+    for restored in (first, second):
+        restored.restore(tmp_path / "replay", state)
+    assert_draw_the_same(first, second)
+    assert not torch.equal(first.sample(16).index, empty_after(buffer, tmp_path).sample(16).index)
+
+
+def empty_after(buffer, folder):
+    """Return a replay restored from another's own state."""
+    restored = empty()
+    restored.restore(folder / "replay", buffer.state())
+    return restored
+
+
 def test_an_empty_replay_is_saved_and_restored(tmp_path, synthetic_steps):
     buffer, restored = empty(), empty()
     buffer.save(tmp_path)

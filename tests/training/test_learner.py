@@ -16,10 +16,16 @@ from rlmaster.run_folder import RunFolder
 from rlmaster.training.checkpoint import read_checkpoint, write_checkpoint
 from rlmaster.training.embedder_results import EmbedderResults
 from rlmaster.training.evaluation import FrameErrors, Measurement
-from rlmaster.training.learner import Arithmetic, Learner, require_fit
+from rlmaster.training.learner import Arithmetic, Learner, _load, require_fit
 from rlmaster.training.loss_curve import LossCurve
 from rlmaster.training.recording import Recording
-from rlmaster.training.update import LOSS, make_optimiser, make_update, to_channels_last
+from rlmaster.training.update import (
+    LOSS,
+    choose_precision,
+    make_optimiser,
+    make_update,
+    to_channels_last,
+)
 
 CPU = torch.device("cpu")
 
@@ -166,11 +172,29 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_a_sentence(recording: Reco
         learner.restore(captured)
 
 
+def test_an_optimiser_that_a_processor_kept_goes_on_where_its_weights_are_now() -> None:
+    def optimiser(device: str) -> torch.optim.RMSprop:
+        weight = torch.nn.Parameter(torch.ones(2, device=device))
+        weight.grad = torch.ones_like(weight)
+        return torch.optim.RMSprop([weight], capturable=device != "cpu")
+
+    before, now = optimiser("cpu"), optimiser("meta")  # in place of a GPU
+    before.step()
+    _load(now, before.state_dict())
+    (state,) = now.state.values()
+    assert state["step"].is_meta
+    assert now.param_groups[0]["capturable"]
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_arithmetic_is_reused_unless_the_experiment_says_otherwise(compiled: bool) -> None:
     data = Arithmetic(torch.bfloat16, compiled).to_data()
-    same = Arithmetic.resumed(EmbedderTraining(), data, CPU)
+    counters = {"arithmetic": data, "computer": {"device": "cpu"}}
+    same = Arithmetic.resumed(EmbedderTraining(), counters, CPU)
     assert same == Arithmetic(torch.bfloat16, compiled)
     said = EmbedderTraining(precision="float32", compile="never" if compiled else "always")
-    other = Arithmetic.resumed(said, data, CPU)
+    other = Arithmetic.resumed(said, counters, CPU)
     assert other == Arithmetic(torch.float32, not compiled)
+    from_a_gpu = {**counters, "computer": {"device": "cuda"}}
+    anew = Arithmetic.resumed(EmbedderTraining(), from_a_gpu, CPU)
+    assert anew == Arithmetic(choose_precision("auto", CPU), compiled=False)

@@ -121,7 +121,9 @@ def test_long_runs_take_the_faster_of_both(
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
     made: list[bool] = []
     monkeypatch.setattr(updates, "make_update", lambda *_, compiled: made.append(compiled))
-    monkeypatch.setattr(updates, "_seconds_per_update", lambda _: fused_s if made[-1] else 1.0)
+    monkeypatch.setattr(
+        updates, "_seconds_per_update", lambda _, _device: fused_s if made[-1] else 1.0
+    )
     training = EmbedderTraining(updates=number_of_updates, compile=choice)
     batch = SequenceBatch.of_frames(frames())
     chosen = choose_compilation(embedder(), training, torch.float32, batch)
