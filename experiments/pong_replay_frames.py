@@ -1,6 +1,6 @@
 """Pong: what does an autoencoder learn from all that an agent saw on its way up?
 
-The frames are those that the newest run of pong_fast.py has kept, from its first steps to its last.
+The frames are those that the run of pong_fast.py with the same seed kept, all of them.
 """
 
 from rlmaster import Atari, Autoencoder, EmbedderTraining, Experiment, ReplayFrames, launch

@@ -86,9 +86,11 @@ class UniformStateFrames(PlayedFrames):
 
 
 class ReplayFrames(FrameSource):
-    """All frames that an earlier run kept."""
+    """All frames that an earlier run kept: those that it collected, or those that its agent saw."""
 
     builds: ClassVar[str] = "rlmaster.training.collecting:StoredFrames"
 
     run: str = Field(min_length=1, max_length=200)
-    """The earlier run: its id, the six characters at its end, or a unique part of name and id."""
+    """The earlier run: its id, the six characters at its end, or a part of name and id; of several
+    that are called so, the completed one of the same seed.
+    """

@@ -14,6 +14,7 @@ from rlmaster.frame_sources import ReplayFrames
 from rlmaster.room import FRAME_SHAPE
 from rlmaster.run_folder import RunFolder
 from rlmaster.run_index import find_run
+from rlmaster.run_status import State
 
 REPLAY_FRAMES = f"{ReplayFrames.__module__}:{ReplayFrames.__qualname__}"
 NUM_ENVIRONMENTS = "environment.num_environments"
@@ -24,6 +25,8 @@ LEAST_EPISODES = 2
 def find_frames_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | None:
     """Return the run whose frames an experiment learns from; None where it collects its own.
 
+    Of several that are called so, it is the completed one of the same seed.
+
     Args:
         experiment: The experiment, as JSON data.
         runs: Where the project keeps its runs.
@@ -32,7 +35,14 @@ def find_frames_run(experiment: Mapping[str, Any], runs: Path) -> RunFolder | No
         ProjectError: If no run is called that, or several are.
     """
     frames = part(experiment, "frames")
-    return find_run(str(frames["run"]), runs) if frames.get("type") == REPLAY_FRAMES else None
+    if frames.get("type") != REPLAY_FRAMES:
+        return None
+
+    def suits(run: RunFolder) -> bool:
+        same_seed = run.config().get("seed") == experiment.get("seed")
+        return same_seed and run.status().state is State.COMPLETED
+
+    return find_run(str(frames["run"]), runs, suits)
 
 
 def resolve_frames(description: ScriptDescription, runs: Path) -> ScriptDescription:
@@ -79,9 +89,7 @@ def _whole_manifest(run: RunFolder) -> JsonObject:
         UsageError: If it is not, with what to do.
     """
     manifest = read_json(run.replay / "manifest.json") or {}
-    chunks = cast("list[Any]", manifest.get("chunks") or [])
-    files = [run.coverage_file, *(run.replay / str(chunk["file"]) for chunk in chunks)]
-    if chunks and all(file.is_file() for file in files):
+    if _is_whole(run, manifest):
         return manifest
     if elsewhere := run.elsewhere():
         raise UsageError(
@@ -93,6 +101,24 @@ def _whole_manifest(run: RunFolder) -> JsonObject:
         f"run {run.short_id} is {state} and has no whole replay; name a run that has collected all "
         "its frames"
     )
+
+
+def _is_whole(run: RunFolder, manifest: JsonObject) -> bool:
+    """Tell whether a manifest names all that a run has seen, and all of it is here.
+
+    Who collects frames describes them once they are whole. Where an agent plays, they are whole at
+    the end; what was brought here earlier holds fewer steps.
+    """
+    chunks = cast("list[Any]", manifest.get("chunks") or [])
+    if not chunks or not all((run.replay / str(chunk["file"])).is_file() for chunk in chunks):
+        return False
+    if run.coverage_file.is_file():
+        return True
+    config = run.config()
+    if not config.get("agent") or run.status().state is not State.COMPLETED:
+        return False
+    num_rows = int(chunks[-1]["first_row"]) + int(chunks[-1]["rows"]) + 1  # the newest is not kept
+    return num_rows * int(manifest["num_environments"]) >= config["agent_training"]["steps"]
 
 
 def _require_same_game(run: RunFolder, environment: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlmaster.embedders.base import BaseEmbedder, build_embedder
 from rlmaster.errors import TrainingError
+from rlmaster.frame_sources import ReplayFrames
 from rlmaster.replay.batches import SequenceBatch
 from rlmaster.replay.frame_store import Episode
 from rlmaster.specification import flattened
@@ -111,7 +112,7 @@ class EmbedderTraining(RunTraining):
     def _say_where_it_goes_on(self, checkpoint: Checkpoint | None, rows: int) -> None:
         if checkpoint is not None:
             self._say_resumed(checkpoint)
-        elif rows > 0:
+        elif rows > 0 and not isinstance(self.experiment.frames, ReplayFrames):
             message = f"no whole checkpoint is there; goes on from row {rows:,} of the frames"
             self.recording.event("resumed", message)
 

@@ -116,10 +116,11 @@ class FrameCollection:
         except RunFolderError:
             return self._lost(MANIFEST)
         collected = (read_json(self._folder / SOURCE) or {}).get("collected")
-        if collected is None:
+        if collected is not None:
+            self._require_same_source(collected)
+        elif self._collector.collects:
             return self._lost(SOURCE) if sealed.chunks else None
-        self._require_same_source(collected)
-        return sealed
+        return sealed  # an agent's run does not say; its game was looked at when this was launched
 
     def _lost(self, file: str) -> None:
         message = f"{self._folder / file} is missing or damaged; all frames are collected anew"

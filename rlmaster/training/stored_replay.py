@@ -182,8 +182,8 @@ def _numbered(store: FrameStore, experiment: Experiment) -> list[NumberedEpisode
 def _held_out(store: FrameStore, experiment: Experiment) -> list[Episode] | None:
     """Return the held-out episodes, or None while there are not all frames to choose them from."""
     source = experiment.frames
-    recorded = store.num_rows > 0 and bool((store.actions[store.num_rows - 1] == NO_ACTION).all())
-    steps = source.steps if isinstance(source, PlayedFrames) else 0
-    if not recorded or store.num_steps < steps:
-        return None
+    if isinstance(source, PlayedFrames):
+        recorded = store.num_rows > 0 and (store.actions[store.num_rows - 1] == NO_ACTION).all()
+        if not recorded or store.num_steps < source.steps:
+            return None
     return store.split_episodes(source.held_out_share, seeds_from(experiment.seed).split)[1]

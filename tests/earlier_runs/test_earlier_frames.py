@@ -18,7 +18,7 @@ from rlmaster.experiment_script import ScriptDescription, describe_experiment
 from rlmaster.frame_sources import FrameSource, RandomFrames, ReplayFrames
 from rlmaster.placement import Placement
 from rlmaster.run_folder import RunFolder
-from rlmaster.run_status import FINAL_STATES, State
+from rlmaster.run_status import FINAL_STATES, State, Status
 
 
 def describe(run: str, **environment: Any) -> ScriptDescription:
@@ -111,6 +111,41 @@ def test_frames_of_another_size_are_refused(earlier: RunFolder, tmp_path: Path) 
         resolve_frames(describe(earlier.id), tmp_path)
 
 
+def make_played(runs: Path, *, seed: int = 1, rows: int = 49, state: State = State.COMPLETED):
+    """Make a run whose agent has played 100 steps in two environments, or fewer."""
+    config = {"seed": seed, "agent": {"type": "x"}, "agent_training": {"steps": 100}}
+    run = make_run(runs, "played", config=config)
+    run.replay.mkdir()
+    chunk = {"file": "chunk-000000.npz", "first_row": 0, "rows": rows}
+    write_json(run.replay / "manifest.json", {"num_environments": 2, "chunks": [chunk]})
+    (run.replay / "chunk-000000.npz").write_bytes(b"frames")
+    run.write_status(Status(state))
+    return run
+
+
+def test_what_an_agent_saw_is_whole_once_its_run_has_completed(tmp_path: Path) -> None:
+    played = make_played(tmp_path)
+    resolved = resolve_frames(describe(played.id), tmp_path)
+    assert resolved.experiment["environment"]["num_environments"] == 2
+
+
+@pytest.mark.parametrize(("rows", "state"), [(48, State.COMPLETED), (49, State.STOPPED)])
+def test_what_an_agent_saw_until_then_is_not(rows: int, state: State, tmp_path: Path) -> None:
+    played = make_played(tmp_path, rows=rows, state=state)
+    with pytest.raises(UsageError, match=f"is {state} and has no whole replay"):
+        resolve_frames(describe(played.id), tmp_path)
+
+
+def test_of_several_runs_it_is_the_completed_one_of_the_same_seed(tmp_path: Path) -> None:
+    make_played(tmp_path, seed=2)
+    make_played(tmp_path, state=State.STOPPED)
+    wanted = make_played(tmp_path)
+    assert resolve_frames(describe("played"), tmp_path).experiment["frames"]["run"] == wanted.id
+    make_played(tmp_path)
+    with pytest.raises(ProjectError, match="'played' fits 2 runs"):
+        resolve_frames(describe("played"), tmp_path)
+
+
 def test_frames_of_which_none_can_be_held_out_are_refused(
     earlier: RunFolder, tmp_path: Path
 ) -> None:
@@ -159,3 +194,38 @@ def test_a_run_learns_from_the_very_files_of_an_earlier_one(rlmaster: Rlmaster) 
     files = [path.name for path in earlier.replay.iterdir()]
     assert all((run.replay / name).samefile(earlier.replay / name) for name in files)
     assert run.coverage() in " ".join(rlmaster("show", run.short_id).stdout.split())
+
+
+PLAY = '''\
+"""Pong: somebody plays."""
+
+from rlmaster import AgentTraining, Atari, Experiment, RandomAgent, Recording
+
+experiment = Experiment(
+    name="play",
+    environment=Atari(game="Pong", num_environments=2),
+    agent=RandomAgent(),
+    agent_training=AgentTraining(steps=600, evaluations=3, evaluation_episodes=1),
+    recording=Recording(previews=0, video_episodes=0),
+)
+'''
+
+
+@pytest.mark.learns
+def test_a_run_learns_from_all_that_an_agent_saw(rlmaster: Rlmaster) -> None:
+    (rlmaster.project / "experiments" / "play.py").write_text(PLAY)
+    (rlmaster.project / "experiments" / "again.py").write_text(SCRIPT)
+    given = ("--rationale", "to test", "--yes", "--follow", "--json")
+    played = rlmaster("launch", "play", *given)
+    assert played.returncode == 0, played.stderr
+
+    done = rlmaster("launch", "again", *given, "--set", "frames.run=play")
+
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(Path(json.loads(done.stdout)["run_folder"]))
+    assert run.status().state is State.COMPLETED
+    assert "frames cover" in run.coverage()
+    assert "resumed" not in run.training_events.read_text()
+    listed = rlmaster("render", run.short_id, "--list")
+    assert listed.returncode == 0, listed.stderr
+    assert "held out" in listed.stdout
