@@ -11,8 +11,8 @@ these are shares of the processor's time, which waits for the GPU where it choos
 share of the time in which the GPU had nothing to do comes last: what a profiler saw it do in some
 steps more, beside the time that as many take without one.
 
-Rainbow of stable-baselines3 does not exist. CleanRL, which is no package, publishes 33 to 38 steps
-per second for its own.
+Rainbow of stable-baselines3 does not exist. That of CleanRL, which is no package, came to 33 to 38
+steps per second on two such cores.
 
 Other libraries come with the extra: pip install -e .[bench].
 

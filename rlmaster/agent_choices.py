@@ -127,6 +127,7 @@ class DQN(ValueAgent):
     """The deep Q-network as published: Mnih et al. (2015), extended data table 1."""
 
     warm_up_steps: int = 50_000
+    # 10,000 steps with an update every four: the table says updates, the code it came with steps.
     target_period_updates: int = 2_500
     exploration_end: float = 0.1
     exploration_steps: int = 1_000_000

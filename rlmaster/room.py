@@ -22,7 +22,7 @@ FRAME_BYTES = FRAME_SHAPE[0] * FRAME_SHAPE[1]
 USABLE_SHARES: dict[Place, float] = {"device": 0.6, "memory": 0.8, "disk": 0.9}
 """How much of what is free the frames may take; networks and other programs need the rest."""
 FROZEN_WEIGHT_BYTES = 4
-"""A weight, float32."""
+"""A weight, or a number of a latent, float32."""
 TRAINED_WEIGHT_BYTES = 12 * FROZEN_WEIGHT_BYTES
 """A weight, its gradient, the two moments that Adam keeps of it, and what two checkpoints hold of
 all but the gradient while they wait to be written; 51 were measured."""
@@ -78,13 +78,11 @@ class Room:
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Room":
         """Return what an experiment's JSON data tells; of a user's own classes that is little."""
-        agent, frames = experiment.get("agent"), experiment.get("frames")
-        steps = _number(frames, "steps")
+        frames = _number(experiment.get("frames"), "steps") * FRAME_BYTES
         if plays(experiment):
-            played = _number(experiment.get("agent_training"), "steps")
-            steps = min(_number(agent, "replay_steps"), played)
+            frames = _replay_bytes(experiment)
         storage = experiment.get("frame_storage", "auto")
-        return cls(steps * FRAME_BYTES, cast("Storage", storage), _network_bytes(experiment))
+        return cls(frames, cast("Storage", storage), _network_bytes(experiment))
 
     def lacking(self, free: FreeRoom) -> str:
         """Return in a sentence what a computer with so much room lacks, or nothing."""
@@ -99,6 +97,20 @@ class Room:
             f"{free.memory / GIB:,.1f} GiB are there; ask for a smaller latent or fewer channels "
             "(embedder.latent_dim, embedder.channels)"
         )
+
+
+def frames_of_replay(steps: int) -> int:
+    """Return for how many frames a replay of some steps has room, since not all lead to a step."""
+    return steps * 17 // 16
+
+
+def _replay_bytes(experiment: Mapping[str, Any]) -> int:
+    """Return what an agent's replay needs: frames, and the latents of what nothing changes."""
+    played = _number(experiment.get("agent_training"), "steps")
+    steps = min(_number(experiment.get("agent"), "replay_steps"), played)
+    is_frozen = cast("dict[str, Any]", experiment.get("encoder") or {}).get("losses") == "none"
+    latent = _number(experiment.get("embedder"), "latent_dim") * FROZEN_WEIGHT_BYTES * is_frozen
+    return frames_of_replay(steps) * (FRAME_BYTES + latent)
 
 
 def _network_bytes(experiment: Mapping[str, Any]) -> int:

@@ -20,13 +20,23 @@ def room(**fields) -> Room:
     [
         ({"frames": RandomFrames(steps=1000)}, 1000),
         ({"frames": ReplayFrames(run="a1b2c3")}, 0),
-        ({"agent": DQN(), "agent_training": AgentTraining(steps=2_000_000)}, 1_000_000),
-        ({"agent": DQN(), "agent_training": AgentTraining(steps=60_000)}, 60_000),
+        ({"agent": DQN(), "agent_training": AgentTraining(steps=2_000_000)}, 1_062_500),
+        ({"agent": DQN(), "agent_training": AgentTraining(steps=60_000)}, 63_750),
         ({"agent": RandomAgent()}, 0),
     ],
 )
 def test_frames_are_counted_that_a_run_keeps(fields, frames):
     assert room(**fields).frames == frames * FRAME_BYTES
+
+
+def test_latents_that_are_kept_beside_the_frames_are_counted():
+    frozen = room(
+        agent=DQN(),
+        agent_training=AgentTraining(steps=160_000),
+        embedder=Autoencoder(latent_dim=10),
+        encoder=EncoderTraining(losses="none"),
+    )
+    assert frozen.frames == 170_000 * (FRAME_BYTES + 40)
 
 
 @pytest.mark.parametrize(

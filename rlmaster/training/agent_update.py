@@ -129,7 +129,13 @@ def choose_agent_compilation(
     def copied_update(compiled: bool) -> Callable[[], Losses]:
         trial = copy.deepcopy(agent)
         optimiser = make_agent_optimiser(trial, specification, encoder)
-        update = make_agent_update(trial, optimiser, precision, compiled=compiled)
+        update = make_agent_update(
+            trial,
+            optimiser,
+            precision,
+            compiled=compiled,
+            max_gradient_norm=specification.max_gradient_norm,
+        )
         return lambda: update(batch)[0]
 
     return compilation_by_trial(copied_update, next(agent.parameters()).device)

@@ -51,8 +51,8 @@ def describe_coverage(
     steps = {"steps": store.num_steps, "episodes": len(store.episodes())}
     if game not in games_with_ram():
         sentence += (
-            f"; what the console's memory means is known of {len(games_with_ram())} games, and not "
-            f"of {game}"
+            f"; what the console's memory means is not known of {game}, only of "
+            f"{', '.join(games_with_ram())}"
         )
     return {**asdict(found), **steps, "ram_frames": ram_frames, "sentence": sentence}
 

@@ -24,6 +24,7 @@ from rlmaster.replay.chunk_files import rows_of_a_chunk
 from rlmaster.replay.frame_store import FrameStore
 from rlmaster.replay.latent_memory import LatentMemory, bytes_of_latent
 from rlmaster.replay.prioritised import Priorities
+from rlmaster.room import frames_of_replay
 from rlmaster.training.checkpoint import Checkpoint
 from rlmaster.training.recording import Recording
 from rlmaster.training.seeds import seeds_from
@@ -172,11 +173,10 @@ def _replay_of(
     agent, atari = experiment.agent, experiment.environment
     protocol = PROTOCOLS[atari.protocol]
     settings = agent if isinstance(agent, LearningAgent) else LearningAgent.model_construct()
-    # A sixteenth more for rows that are no steps.
-    steps = min(settings.replay_steps, experiment.agent_training.steps) * 17 // 16
+    steps = min(settings.replay_steps, experiment.agent_training.steps)
     store = FrameStore(
         atari.num_environments,
-        capacity_rows=steps // atari.num_environments + ROWS_BESIDE_STEPS,
+        capacity_rows=frames_of_replay(steps) // atari.num_environments + ROWS_BESIDE_STEPS,
         device=device,
         ring=True,
         storage=experiment.frame_storage,

@@ -31,6 +31,7 @@ class Kind:
     clip_rewards: bool = False
     life_loss_is_terminal: bool = False
     prioritised: bool = False
+    exponent: float = 1.0
     seed: int = 0
     device: str = "cpu"
 
@@ -50,7 +51,7 @@ def empty(kind: Kind, num_environments: int) -> ReplayBuffer:
         clip_rewards=kind.clip_rewards,
         life_loss_is_terminal=kind.life_loss_is_terminal,
         seed=kind.seed,
-        priorities=Priorities(exponent=1.0) if kind.prioritised else None,
+        priorities=Priorities(kind.exponent) if kind.prioritised else None,
     )
 
 
@@ -194,20 +195,23 @@ def test_all_transitions_are_drawn_equally_often_the_newest_too(filled):
     assert min(drawn.values()) > 0.8 * expected
 
 
-def test_prioritised_ones_are_drawn_in_proportion_with_weights_that_correct_it(filled):
-    buffer, reference = filled(Kind(capacity_rows=20, prioritised=True))
-    buffer.importance_exponent = 1.0
+@pytest.mark.parametrize(("exponent", "importance"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.4)])
+def test_prioritised_ones_are_drawn_in_proportion_with_weights_that_correct_it(
+    filled, exponent, importance
+):
+    buffer, reference = filled(Kind(capacity_rows=20, prioritised=True, exponent=exponent))
+    buffer.importance_exponent = importance
     index = torch.tensor(reference.transitions())
     priority = 1.0 + torch.arange(len(index)) % 5
     buffer.update_priorities(index, priority)
     drawn = counts(buffer, reference, 56_000, 28)
-    for number, wanted in zip(index.tolist(), priority.tolist(), strict=True):
-        expected = 56_000 * wanted / priority.sum().item()
-        assert drawn[number] == pytest.approx(expected, rel=0.12)
+    shares = (priority**exponent / (priority**exponent).sum()).tolist()
+    for number, share in zip(index.tolist(), shares, strict=True):
+        assert drawn[number] == pytest.approx(56_000 * share, rel=0.12)
     batch = buffer.sample(28)
-    of_index = dict(zip(index.tolist(), priority.tolist(), strict=True))
+    of_index = dict(zip(index.tolist(), shares, strict=True))
     own = torch.tensor([of_index[number] for number in batch.index.tolist()])
-    assert torch.allclose(batch.importance_weight, own.min() / own)
+    assert torch.allclose(batch.importance_weight, (own.min() / own) ** importance)
 
 
 def test_uniform_draws_weigh_the_same(filled):

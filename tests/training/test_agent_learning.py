@@ -10,6 +10,8 @@ from playing_runs import AUTOENCODER, EXPERIMENT, SETTINGS, prepared, shorten_ga
 
 from rlmaster.agent_choices import DoubleDQN
 from rlmaster.experiment import EncoderTraining, Experiment
+from rlmaster.replay.prioritised import Priorities
+from rlmaster.training import play
 from rlmaster.training.agent_learning import AgentLearning
 from rlmaster.training.agent_training import AgentTraining
 from rlmaster.training.play import Play
@@ -61,6 +63,22 @@ def warmed_up(training: AgentTraining, steps: int) -> AgentLearning:
     assert training.learning is not None
     training.learning.begin()
     return training.learning
+
+
+def test_the_replay_is_what_the_agent_asks_for(begin, monkeypatch):
+    settings = {"clip_rewards": False, "priority_exponent": 0.3, "importance_exponent": 0.7}
+    experiment = experiment_with(prioritised=True, n_step=2, discount=0.9, batch_size=7, **settings)
+    training = begin(experiment)
+    made = {}
+    monkeypatch.setattr(play, "ReplayBuffer", lambda _store, **given: made.update(given))
+    play._replay_of(experiment, training.device, training.run.replay, 1, None)
+    assert not made["clip_rewards"]
+    assert made["life_loss_is_terminal"] == (experiment.environment.protocol == "classic")
+    assert made["priorities"] == Priorities(exponent=0.3, importance_exponent=0.7)
+    asked = []
+    monkeypatch.setattr(training.play.replay, "sample", lambda *given: asked.append(given))
+    training.learning._sample()
+    assert asked == [(7, 2, 0.9)]
 
 
 @pytest.mark.parametrize(
