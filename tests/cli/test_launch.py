@@ -97,8 +97,8 @@ LATENT = ["embedder.latent_dim=65536", "embedder.encoder=sac_ae", "embedder.chan
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (REPLAY, "the frames need 6,571.4 GiB, and they may take "),
-        ([*REPLAY, "frame_storage=memory"], "the frames need 6,571.4 GiB, and they may take "),
+        (REPLAY, "the frames need 6,982.1 GiB, and they may take "),
+        ([*REPLAY, "frame_storage=memory"], "the frames need 6,982.1 GiB, and they may take "),
         (LATENT, "the latent's weights need 29,400.0 GiB of memory, and "),
     ],
 )
