@@ -1,6 +1,7 @@
 """The project's own experiments: scripts describe themselves, policies play as they are said to."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -41,26 +42,21 @@ def test_a_script_describes_itself(script: Path) -> None:
     assert found.title.endswith("?")
 
 
-def test_every_embedder_has_a_script() -> None:
-    shown = {describe_script(script).experiment["embedder"]["type"] for script in SCRIPTS}
-    offered = {
-        f"{embedder_choices.__name__}:{name}"
-        for name, part in vars(embedder_choices).items()
-        if isinstance(part, type) and issubclass(part, DrawingEmbedder) and "builds" in vars(part)
-    }
-    assert len(offered) == 5
-    assert offered <= shown
-
-
-def test_every_frame_source_has_a_script() -> None:
+@pytest.mark.parametrize(
+    ("module", "base", "group", "count"),
+    [(embedder_choices, DrawingEmbedder, "embedder", 5), (frame_sources, FrameSource, "frames", 4)],
+)
+def test_every_embedder_and_every_frame_source_has_a_script(
+    module: ModuleType, base: type, group: str, count: int
+) -> None:
     experiments = [describe_script(script).experiment for script in SCRIPTS]
-    shown = {str(one["frames"]["type"]) for one in experiments if one["frames"]}
+    shown = {str(experiment[group]["type"]) for experiment in experiments if experiment[group]}
     offered = {
-        f"{frame_sources.__name__}:{name}"
-        for name, part in vars(frame_sources).items()
-        if isinstance(part, type) and issubclass(part, FrameSource) and "builds" in vars(part)
+        f"{module.__name__}:{name}"
+        for name, part in vars(module).items()
+        if isinstance(part, type) and issubclass(part, base) and "builds" in vars(part)
     }
-    assert len(offered) == 4
+    assert len(offered) == count
     assert offered <= shown
 
 

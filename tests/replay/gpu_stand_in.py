@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rlmaster.replay import cell_memory
+from rlmaster.replay.frame_store import FrameStore
 
 STAND_IN = "tensors on the processor"
 DEVICES = [
@@ -17,15 +18,20 @@ DEVICES = [
 ]
 
 
-@contextmanager
-def device_of_tensors(device: str) -> Iterator[str]:
-    """Give the device that a store is to be made for while this holds."""
-    if device != STAND_IN:
-        yield device
-        return
+def ring(
+    num_environments: int, capacity_rows: int, frame_shape: tuple[int, int], device: str
+) -> FrameStore:
+    """Return an empty store on a device, or on the stand-in of one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell_memory, "gathers_on_host", lambda _place, _device: False)
-        yield "cpu"
+        if device == STAND_IN:
+            patch.setattr(cell_memory, "gathers_on_host", lambda _place, _device: False)
+        return FrameStore(
+            num_environments,
+            capacity_rows=capacity_rows,
+            frame_shape=frame_shape,
+            ring=True,
+            device="cpu" if device == STAND_IN else device,
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from gpu_stand_in import DEVICES, STAND_IN, device_of_tensors, without_waiting
+from gpu_stand_in import DEVICES, STAND_IN, ring, without_waiting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_replay import SlowReplay
@@ -37,14 +37,7 @@ class Kind:
 
 
 def empty(kind: Kind, num_environments: int) -> ReplayBuffer:
-    with device_of_tensors(kind.device) as device:
-        store = FrameStore(
-            num_environments,
-            capacity_rows=kind.capacity_rows,
-            frame_shape=FRAME_SHAPE,
-            ring=True,
-            device=device,
-        )
+    store = ring(num_environments, kind.capacity_rows, FRAME_SHAPE, kind.device)
     return ReplayBuffer(
         store,
         stacked_frames=kind.stacked_frames,
