@@ -133,7 +133,7 @@ class FrameStore(RowStore):
 
         def row_values(name: str, unknown: int, kind: torch.dtype) -> Tensor:
             values = getattr(self, name)[slots, environments]
-            return self._handed_out(np.where(known, values, unknown), kind)
+            return self.sent(np.where(known, values, unknown), kind)
 
         return SequenceBatch(
             frames=self._frames_at(wanted, inside),
@@ -141,11 +141,11 @@ class FrameStore(RowStore):
             rewards=row_values("rewards", 0, torch.float32),
             terminated=row_values("terminated", 0, torch.bool),
             truncated=row_values("truncated", 0, torch.bool),
-            mask=self._handed_out(inside, torch.bool),
+            mask=self.sent(inside, torch.bool),
         )
 
-    def _handed_out(self, values: NDArray[Any], kind: torch.dtype) -> Tensor:
-        """Return values on the store's device."""
+    def sent(self, values: NDArray[Any], kind: torch.dtype) -> Tensor:
+        """Return host values on the store's device, without a wait where the frames are there."""
         return torch.as_tensor(self.memory.send(values)).to(self.device, kind)
 
     def _window(

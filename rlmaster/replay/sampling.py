@@ -99,7 +99,7 @@ class Sampling:
                 it is appended next, before anything is sampled again.
         """
         if self.latents is None:
-            return self._sent(step.observation)
+            return self.store.sent(step.observation, torch.uint8)
         self._keep_latents(self.latents, step)
         cells = self._table.cells_of_row(self.store.num_rows)
         return self._seen_at(self._table.native(cells))
@@ -165,16 +165,12 @@ class Sampling:
             return
         self._table.foresee(row, step.episode_start)
         views = np.ascontiguousarray(step.observation[:, -latents.frames_of_view :])
-        latents.keep(row, self._sent(views))
+        latents.keep(row, self.store.sent(views, torch.uint8))
 
     def _oldest_row(self, length: int) -> int:
         """Return the oldest row whose window of frames is kept."""
         first_row = self.store.first_row
         return first_row + length - 1 if first_row > 0 else 0
-
-    def _sent(self, frames: NDArray[np.uint8]) -> Tensor:
-        """Return frames that were just played on the device that learns."""
-        return torch.as_tensor(self.store.memory.send(frames)).to(self.store.device)
 
     def _as_tensor(self, values: NDArray[np.int64]) -> Tensor:
         return torch.as_tensor(self._table.native(values))

@@ -46,7 +46,7 @@ class CapturedUpdate:
         self._update = update
         self._agent = agent
         self._changes_encoder: bool | None = None
-        """While which was recorded."""
+        """Whether it did when the graph was begun; None before the first."""
         self._warm_ups = 0
         self._graph: torch.cuda.CUDAGraph | None = None
 
