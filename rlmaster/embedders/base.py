@@ -166,3 +166,17 @@ def undisturbed(networks: nn.Module) -> Iterator[None]:
 def unit_interval(frames: Tensor) -> Tensor:
     """Convert stored frames, uint8, to float32 in [0, 1]."""
     return frames.float() / 255
+
+
+def channels_innermost(frames: Tensor) -> Tensor:
+    """Return frames `(B, S, H, W)`, uint8, laid out for convolutions: a pixel's S bytes in a row.
+
+    Convolutions would do so themselves, each network anew. It is cheaper only where it is compiled
+    and four bytes make an integer, which a processor does for many pixels at once; elsewhere frames
+    stay as they are.
+    """
+    if not (torch.compiler.is_compiling() and frames.shape[1] == 4 and frames.device.type == "cpu"):
+        return frames
+    first, second, third, fourth = frames.to(torch.int32).unbind(1)
+    pixels = first | second << 8 | third << 16 | fourth << 24  # the lowest byte comes first
+    return pixels.view(torch.uint8).unflatten(2, (-1, 4)).permute(0, 3, 1, 2)

@@ -17,7 +17,13 @@ from torch.nn import functional
 
 from rlmaster.embedder_choices import DrawingEmbedder
 from rlmaster.embedders.augmentation import randomly_shifted, with_noise
-from rlmaster.embedders.base import BaseEmbedder, EmbedderLoss, Preview, unit_interval
+from rlmaster.embedders.base import (
+    BaseEmbedder,
+    EmbedderLoss,
+    Preview,
+    channels_innermost,
+    unit_interval,
+)
 from rlmaster.embedders.foreground import foreground, median_background, motion
 from rlmaster.embedders.inverse_dynamics import ActionHead, action_accuracy, action_error
 from rlmaster.embedders.reconstruction import reconstruction_loss
@@ -106,8 +112,8 @@ class BaseDrawingEmbedder(BaseEmbedder):
 
     def embed(self, observation: Tensor) -> Tensor:
         """Return the latent `(B, L)` of the newest frames of an observation."""
-        newest = unit_interval(observation[:, -self.specification.stacked_frames :])
-        return self.encoder(_contrast(newest, self.background))
+        newest = channels_innermost(observation[:, -self.specification.stacked_frames :])
+        return self.encoder(_contrast(unit_interval(newest), self.background))
 
     def loss(self, batch: SequenceBatch) -> EmbedderLoss:
         """Return the error of the drawn frames, and the other terms that the options ask for."""

@@ -8,7 +8,7 @@ from typing import ClassVar, NoReturn
 from torch import Tensor
 
 from rlmaster import embedder_choices
-from rlmaster.embedders.base import BaseEmbedder, unit_interval
+from rlmaster.embedders.base import BaseEmbedder, channels_innermost, unit_interval
 from rlmaster.errors import TrainingError
 from rlmaster.networks import FrameEncoder
 from rlmaster.replay.batches import SequenceBatch
@@ -27,7 +27,8 @@ class PixelEncoder(BaseEmbedder):
 
     def embed(self, observation: Tensor) -> Tensor:
         """Return the latent `(B, L)` of the newest frames of an observation `(B, S, 84, 84)`."""
-        return self.encoder(unit_interval(observation[:, -self.sequence_length :]))
+        newest = channels_innermost(observation[:, -self.sequence_length :])
+        return self.encoder(unit_interval(newest))
 
     def loss(self, batch: SequenceBatch) -> NoReturn:
         """Refuse to be trained without an agent.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer, RMSprop
 
 from rlmaster.agent_choices import LearningAgent
@@ -16,14 +15,15 @@ from rlmaster.agents.base import AgentLoss, BaseAgent
 from rlmaster.experiment import EncoderTraining
 from rlmaster.replay.batches import TransitionBatch
 from rlmaster.training.captured_update import CapturedUpdate, can_be_captured
+from rlmaster.training.gradient_step import can_be_whole, plain_step, whole_step
 from rlmaster.training.update import (
-    LOSS,
     AgentUpdate,
     Compilation,
     Losses,
     compilation_by_trial,
     fused,
     kept,
+    losses_of,
 )
 
 RMSPROP_DECAY = 0.95
@@ -85,34 +85,34 @@ def make_agent_update(
         agent: The networks; they stay on their device.
         optimiser: What steps their weights.
         precision: Arithmetic of the networks.
-        compiled: Whether torch.compile fuses the loss, and the optimiser's step where torch has no
-            kernel for the whole of it, and all becomes a CUDA graph where it can.
+        compiled: Whether torch.compile fuses all, and it becomes a CUDA graph where it can.
         max_gradient_norm: Norm above which the gradient is scaled down.
     """
     device_type = next(agent.parameters()).device.type
     mixed = precision is not torch.float32
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
 
     def loss(batch: TransitionBatch) -> AgentLoss:
         with torch.autocast(device_type, precision, enabled=mixed):
             return agent.loss(batch)
 
-    is_fused = isinstance(optimiser, Adam)
     captured = compiled and can_be_captured(agent, optimiser)
-    forward = loss
-    if compiled:
-        forward = torch.compile(loss) if captured else fused(loss, device_type)
-    step = torch.compile(optimiser.step) if compiled and not is_fused else optimiser.step
+    if compiled and can_be_whole(optimiser):
+        step = whole_step(loss, optimiser, max_gradient_norm=max_gradient_norm)
+    else:
+        forward = loss
+        if compiled:
+            forward = torch.compile(loss) if captured else fused(loss, device_type)
+        has_kernel = isinstance(optimiser, Adam)
+        step = plain_step(
+            forward,
+            optimiser,
+            max_gradient_norm=max_gradient_norm,
+            step=torch.compile(optimiser.step) if compiled and not has_kernel else None,
+        )
 
     def update(batch: TransitionBatch) -> tuple[Losses, Tensor]:
-        optimiser.zero_grad(set_to_none=True)
-        made = forward(batch)
-        made.total.backward()
-        if max_gradient_norm is not None:
-            clip_grad_norm_(weights, max_gradient_norm)
-        step()
-        losses = {**made.parts, LOSS: made.total}
-        return {name: kept(value) for name, value in losses.items()}, kept(made.priority)
+        made = step(batch)
+        return losses_of(made), kept(made.priority)
 
     return CapturedUpdate(update, agent) if captured else update
 

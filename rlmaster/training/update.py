@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from rlmaster.embedders.base import BaseEmbedder
+from rlmaster.agents.base import AgentLoss
+from rlmaster.embedders.base import BaseEmbedder, EmbedderLoss
 from rlmaster.experiment import AgentTraining, EmbedderTraining
 from rlmaster.replay.batches import SequenceBatch, TransitionBatch
+from rlmaster.training.gradient_step import can_be_whole, plain_step, whole_step
 
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
@@ -87,21 +89,15 @@ def make_update(
     device_type = next(embedder.parameters()).device.type
     mixed = precision is not torch.float32
 
-    def loss(batch: SequenceBatch) -> Losses:
+    def loss(batch: SequenceBatch) -> EmbedderLoss:
         with torch.autocast(device_type, precision, enabled=mixed):
-            made = embedder.loss(batch)
-        return {**made.parts, LOSS: made.total}
+            return embedder.loss(batch)
 
-    forward = fused(loss, device_type) if compiled else loss
-
-    def update(batch: SequenceBatch) -> Losses:
-        optimiser.zero_grad(set_to_none=True)
-        losses = forward(batch)
-        losses[LOSS].backward()
-        optimiser.step()
-        return {name: kept(value) for name, value in losses.items()}
-
-    return update
+    if compiled and can_be_whole(optimiser):
+        step = whole_step(loss, optimiser)
+    else:
+        step = plain_step(fused(loss, device_type) if compiled else loss, optimiser)
+    return lambda batch: losses_of(step(batch))
 
 
 def fused(function: Callable[P, R], device_type: str) -> Callable[P, R]:
@@ -110,6 +106,11 @@ def fused(function: Callable[P, R], device_type: str) -> Callable[P, R]:
     What a CUDA graph returns is overwritten by its next run; see `kept`.
     """
     return torch.compile(function, mode="reduce-overhead" if device_type == "cuda" else None)
+
+
+def losses_of(made: EmbedderLoss | AgentLoss) -> Losses:
+    """Return a loss and its parts, kept."""
+    return {name: kept(value) for name, value in {**made.parts, LOSS: made.total}.items()}
 
 
 def kept(value: Tensor) -> Tensor:

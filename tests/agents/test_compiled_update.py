@@ -49,8 +49,11 @@ def on(device: str, batch: TransitionBatch) -> TransitionBatch:
 
 @pytest.mark.learns
 @pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot link from such a path")
-def test_a_compiled_update_changes_the_weights_as_the_plain_one_does() -> None:
-    plain, compiled = learned(compiled=False), learned(compiled=True)
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_a_compiled_update_changes_the_weights_as_the_plain_one_does(optimiser: str) -> None:
+    plain, compiled = (
+        learned(compiled=compiled, updates=6, optimiser=optimiser) for compiled in (False, True)
+    )
 
     for name, weight in plain.items():
         torch.testing.assert_close(compiled[name], weight, rtol=1e-3, atol=1e-5)

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from rlmaster.embedders.autoencoder import AutoencoderEmbedder
-from rlmaster.embedders.base import build_embedder, load_networks, undisturbed
+from rlmaster.embedders.base import (
+    build_embedder,
+    channels_innermost,
+    load_networks,
+    undisturbed,
+)
 from rlmaster.errors import TrainingError
 from rlmaster.experiment import Atari, Autoencoder, Experiment
 
@@ -98,3 +103,20 @@ def test_only_an_embedder_is_given_buffers_that_it_has_not_made_yet() -> None:
     assert torch.equal(agent["embedder"].decoder.seen, torch.ones(3))
     with pytest.raises(TrainingError, match="other networks"):
         load_networks(agent, {**looked, "head.noise": torch.ones(2)})
+
+
+def test_frames_stay_as_they_are_where_nothing_is_compiled() -> None:
+    frames = torch.zeros(2, 4, 84, 84, dtype=torch.uint8)
+    assert channels_innermost(frames) is frames
+
+
+@pytest.mark.learns
+@pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot link from such a path")
+@pytest.mark.parametrize("stacked_frames", [1, 2, 4])
+def test_compiled_the_bytes_of_a_pixel_lie_in_a_row_and_are_the_same(stacked_frames: int) -> None:
+    rows = torch.randint(256, (3, 5, 84, 84), dtype=torch.uint8)  # a view, as a replay returns it
+    frames = rows[:, :stacked_frames]
+    made = torch.compile(channels_innermost)(frames)
+    assert torch.equal(made, frames)
+    laid_out = made.is_contiguous(memory_format=torch.channels_last)
+    assert laid_out == (stacked_frames == 4)
