@@ -14,9 +14,10 @@ Shapes: B batch, A actions, Z atoms.
 
 import importlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from _own_process import Player
 from torch import Tensor, nn
 
 BATCH_SIZE = 32
@@ -28,21 +29,6 @@ EXPLORATION = 0.1
 NUM_ATOMS = 51
 TIANSHOU_GAMES = 10
 """Side by side, as its `examples/atari/atari_dqn.py` has it."""
-
-
-class Peer(Protocol):
-    """An agent of another library that learns."""
-
-    settings: str
-    """What else there is to know about how it is used."""
-
-    def advance(self, steps: int) -> int:
-        """Play and learn for at least so many agent steps, and return how many they were."""
-        ...
-
-    def close(self) -> None:
-        """End its games."""
-        ...
 
 
 class StableBaselines3:
@@ -243,7 +229,7 @@ def _title(game: str) -> str:
     return "".join(part.capitalize() for part in game.split("_"))
 
 
-PEERS: dict[str, dict[str, Callable[[str], Peer]]] = {
+PEERS: dict[str, dict[str, Callable[[str], Player]]] = {
     "DoubleDQN": {
         "stable-baselines3 (1 game)": StableBaselines3,
         "stable-baselines3 (8 games)": lambda game: StableBaselines3(game, 8),
@@ -252,3 +238,13 @@ PEERS: dict[str, dict[str, Callable[[str], Peer]]] = {
     "Rainbow": {"Tianshou": lambda game: Tianshou(game, _rainbow)},
 }
 """What makes each peer for a game, by our agent beside which it is set and by its own name."""
+
+
+def make_peer(agent: str, name: str, game: str, threads: int) -> Player:
+    """Make a peer, with so many threads of torch.
+
+    Raises:
+        ImportError: If its library is not installed.
+    """
+    torch.set_num_threads(threads)
+    return PEERS[agent][name](game)

@@ -1,9 +1,9 @@
 """How fast an agent plays and learns, beside those of other libraries, and where its time goes.
 
 Prints agent steps per second after learning has started: Nature CNN, batches of 32, an update every
-4 steps, all in this process, on the same cores, in turn; medians over the rounds, and by how much
-ours is faster (goal: 2.5 times the fastest of the others). Ours is the loop of a run with all that
-it records, without evaluations and checkpoints, which the others do not have here either.
+4 steps, each in a process of its own, on the same cores, in turn; medians over the rounds, and by
+how much ours is faster (goal: 2.5 times the fastest of the others). Ours is the loop of a run with
+all that it records, without evaluations and checkpoints, which the others do not have here either.
 
 Then prints the shares of our loop's time: waiting for the emulators, choosing actions, storing what
 was played, sampling (with the new priorities), updates (with the optimiser), and the rest. On a GPU
@@ -38,8 +38,9 @@ from _agent_peers import (
     REPLAY_STEPS,
     STEPS_PER_UPDATE,
     WARM_UP_STEPS,
-    Peer,
+    make_peer,
 )
+from _own_process import OwnProcess, Turn
 from torch.profiler import ProfilerActivity, profile
 
 from rlmaster import agent_choices
@@ -48,6 +49,7 @@ from rlmaster.experiment import AgentTraining as Steps
 from rlmaster.experiment import Atari, Experiment
 from rlmaster.run_folder import RunFolder
 from rlmaster.training.agent_training import AgentTraining
+from rlmaster.training.process import prepare_process
 from rlmaster.training.recording import Recording
 
 ENVIRONMENTS = 8
@@ -61,7 +63,7 @@ SHARES = ("emulation", "acting", "storing", "sampling", "update")
 class Ours:
     """An agent's run, a part at a time, and a watch on where the time goes."""
 
-    def __init__(self, game: str, agent: str, folder: str, compilation: str) -> None:
+    def __init__(self, game: str, agent: str, folder: str, compilation: str, threads: int) -> None:
         """Prepare a run in a folder, and play until it has learned for the first time.
 
         Args:
@@ -69,7 +71,10 @@ class Ours:
             agent: Class in agent_choices.
             folder: Where runs may lie.
             compilation: `auto`, `always` or `never`.
+            threads: Of torch.
         """
+        torch.set_num_threads(threads)
+        prepare_process()
         experiment = _experiment(game, agent, compilation)
         run = RunFolder.create(
             Path(folder),
@@ -100,6 +105,18 @@ class Ours:
         while play.steps < before + steps:
             self._training._tick(self._learner)
         return play.steps - before
+
+    def gpu_s_per_step(self, steps: int) -> float:
+        """Return for how long a GPU computes or copies in each of so many steps."""
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            done = self.advance(steps)
+            torch.cuda.synchronize()
+        spans = [event.time_range for event in seen.events() or []]
+        busy_us, end_us = 0.0, 0.0
+        for span in sorted(spans, key=lambda span: span.start):
+            busy_us += max(0.0, span.end - max(span.start, end_us))
+            end_us = max(end_us, span.end)
+        return busy_us / 1e6 / done
 
     def close(self) -> None:
         """Write what is left."""
@@ -140,8 +157,7 @@ def main() -> None:
     parser.add_argument("--compile", default="auto", choices=["auto", "always", "never"])
     parser.add_argument("--only", choices=["ours"], help="leave the other libraries out")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    _print_setting()
+    _print_setting(arguments.threads)
     for game in arguments.games:
         for agent in arguments.agents:
             with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -167,9 +183,9 @@ def _experiment(game: str, agent: str, compilation: str) -> Experiment:
     )
 
 
-def _print_setting() -> None:
+def _print_setting(threads: int) -> None:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor"
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     print(f"{device}, {cores} cores (load {load:.1f} before this), {threads} thread(s) of torch")
     names = ("torch", "ale-py", "gymnasium", "stable-baselines3", "tianshou")
@@ -193,24 +209,24 @@ def _compare(
 ) -> None:
     """Measure an agent in a game beside its peers; the stack ends them all."""
     print(f"\n{agent}, {game}")
-    # Peers first: they fork, which is safer before we have threads.
-    peers = {} if arguments.only else _peers(game, agent, stack)
-    ours = Ours(game, agent, folder, arguments.compile)
-    stack.callback(ours.close)
-    players = {OURS: ours, **peers}
-    steps_per_s, shares = _measure(players, ours, arguments)
+    players = {OURS: OwnProcess(Ours, game, agent, folder, arguments.compile, arguments.threads)}
+    stack.callback(players[OURS].close)
+    if not arguments.only:
+        players |= _peers(game, agent, arguments.threads, stack)
+    turns = _played(players, arguments)
+    steps_per_s = {name: [turn.steps_per_s for turn in its] for name, its in turns.items()}
     _print_rates(players, steps_per_s)
-    _print_shares(shares)
+    _print_shares(turns[OURS])
     if torch.cuda.is_available():
-        busy = _gpu_s_per_step(ours, arguments.steps) * statistics.median(steps_per_s[OURS])
-        print(f"idle GPU: {1 - busy:.1%}")
+        busy_s = players[OURS].ask("gpu_s_per_step", arguments.steps)
+        print(f"idle GPU: {1 - busy_s * statistics.median(steps_per_s[OURS]):.1%}")
 
 
-def _peers(game: str, agent: str, stack: ExitStack) -> dict[str, Peer]:
-    made: dict[str, Peer] = {}
-    for name, make in PEERS[agent].items():
+def _peers(game: str, agent: str, threads: int, stack: ExitStack) -> dict[str, OwnProcess]:
+    made: dict[str, OwnProcess] = {}
+    for name in PEERS[agent]:
         try:
-            made[name] = make(game)
+            made[name] = OwnProcess(make_peer, agent, name, game, threads)
         except ImportError as error:
             print(f"{name} is skipped: {error}")
         else:
@@ -218,43 +234,18 @@ def _peers(game: str, agent: str, stack: ExitStack) -> dict[str, Peer]:
     return made
 
 
-def _measure(
-    players: Mapping[str, Peer], ours: Ours, arguments: argparse.Namespace
-) -> tuple[dict[str, list[float]], list[dict[str, float]]]:
-    """Return steps per second in each round, after one that does not count, and our shares."""
-    steps_per_s: dict[str, list[float]] = {name: [] for name in players}
-    shares: list[dict[str, float]] = []
-    for number in range(arguments.rounds + 1):
-        for name, player in players.items():
-            before_s = dict(ours.spent_s)
-            start_s = time.perf_counter()
-            steps = player.advance(arguments.steps)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            took_s = time.perf_counter() - start_s
-            if number == 0:
-                continue
-            steps_per_s[name].append(steps / took_s)
-            if player is ours:
-                own = {name: (ours.spent_s[name] - before_s[name]) / took_s for name in SHARES}
-                shares.append({**own, "the rest": 1 - sum(own.values())})
-    return steps_per_s, shares
+def _played(
+    players: Mapping[str, OwnProcess], arguments: argparse.Namespace
+) -> dict[str, list[Turn]]:
+    """Let all play in turn, and return what they did in each round but the first."""
+    rounds = [
+        {name: player.advance(arguments.steps) for name, player in players.items()}
+        for _ in range(arguments.rounds + 1)
+    ]
+    return {name: [turns[name] for turns in rounds[1:]] for name in players}
 
 
-def _gpu_s_per_step(ours: Ours, steps: int) -> float:
-    """Return for how long the GPU computes or copies in each step."""
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        done = ours.advance(steps)
-        torch.cuda.synchronize()
-    spans = [event.time_range for event in seen.events() or []]
-    busy_us, end_us = 0.0, 0.0
-    for span in sorted(spans, key=lambda span: span.start):
-        busy_us += max(0.0, span.end - max(span.start, end_us))
-        end_us = max(end_us, span.end)
-    return busy_us / 1e6 / done
-
-
-def _print_rates(players: Mapping[str, Peer], steps_per_s: dict[str, list[float]]) -> None:
+def _print_rates(players: Mapping[str, OwnProcess], steps_per_s: dict[str, list[float]]) -> None:
     print(f"{'':28s}{'steps/s':>9s}{'ours is so many times as fast':>32s}   settings")
     for name, rates in steps_per_s.items():
         ratios = [a / b for a, b in zip(steps_per_s[OURS], rates, strict=True)]
@@ -262,7 +253,10 @@ def _print_rates(players: Mapping[str, Peer], steps_per_s: dict[str, list[float]
         print(f"{name:28s}{statistics.median(rates):9.1f}{ratio:>32s}   {players[name].settings}")
 
 
-def _print_shares(shares: list[dict[str, float]]) -> None:
+def _print_shares(turns: list[Turn]) -> None:
+    shares = [{part: turn.spent_s[part] / turn.took_s for part in SHARES} for turn in turns]
+    for share in shares:
+        share["the rest"] = 1 - sum(share.values())
     medians = {name: statistics.median(share[name] for share in shares) for name in shares[0]}
     print("our time: " + ", ".join(f"{name} {share:.1%}" for name, share in medians.items()))
     outside = statistics.median(1 - share["emulation"] - share["update"] for share in shares)

@@ -13,8 +13,6 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-import torch
-
 from rlmaster.errors import RlmasterError
 from rlmaster.experiment import Experiment
 from rlmaster.launched_experiment import require_as_launched
@@ -22,6 +20,7 @@ from rlmaster.run_folder import WORKER_VARIABLE, RunFolder
 from rlmaster.run_status import STOPPED_EXIT_CODE
 from rlmaster.training.agent_training import AgentTraining
 from rlmaster.training.embedder_training import EmbedderTraining
+from rlmaster.training.process import prepare_process
 from rlmaster.training.recording import Recording
 from rlmaster.training.stopping import StopRequested
 
@@ -62,8 +61,7 @@ def main(path: Path) -> int:
 def _train(run: RunFolder, recording: Recording) -> None:
     require_as_launched(run)
     sys.path += map(str, run.code_paths())  # where the user's own embedders are
-    # What an optimiser remembers of dead weights fades to numbers that processors are slow with.
-    torch.set_flush_denormal(True)
+    prepare_process()
     experiment = Experiment.from_data(run.config())
     kind = EmbedderTraining if experiment.agent is None else AgentTraining
     training = kind(experiment, run, recording)
