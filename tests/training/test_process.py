@@ -14,7 +14,7 @@ from rlmaster.training.process import prepare_process
 small = torch.tensor(1e-40)
 def update():
     return torch.ones(12_000_000)  # more than glibc ever keeps as it comes
-for _ in range(3):
+for _ in range(20):
     update()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
