@@ -14,17 +14,17 @@ import torch
 
 
 class Player(Protocol):
-    """An agent that learns, which can be asked to go on."""
+    """Something that learns, which can be asked to go on."""
 
     settings: str
     """What there is to know about how it is used."""
 
     def advance(self, steps: int) -> int:
-        """Play and learn for at least so many agent steps, and return how many they were."""
+        """Do at least so many agent steps, or updates, and return how many they were."""
         ...
 
     def close(self) -> None:
-        """End its games."""
+        """End it."""
         ...
 
 
@@ -33,14 +33,14 @@ class Turn:
     """What a player did."""
 
     steps: int
-    """Agent steps."""
+    """Agent steps, or updates."""
     took_s: float
     spent_s: dict[str, float] = field(default_factory=dict[str, float])
     """Of that, by the part of its loop, where it watches them."""
 
     @property
     def steps_per_s(self) -> float:
-        """Agent steps per second."""
+        """Steps in a second."""
         return self.steps / self.took_s
 
 
@@ -74,7 +74,7 @@ class OwnProcess:
         return self._connection.recv()
 
     def advance(self, steps: int) -> Turn:
-        """Let it play and learn for at least so many agent steps."""
+        """Let it do at least so many agent steps, or updates."""
         return self.ask("advance", steps)
 
     def close(self) -> None:

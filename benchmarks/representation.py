@@ -7,27 +7,27 @@ Prints frames per second of
 * the obvious way, with the same networks and with the decoder that mirrors the encoder: float32,
   contiguous, batches from a DataLoader with two workers, Adam as it comes;
 
-all in this process, interleaved, and the ratios of medians.
+each in a process of its own, in turn, and the ratios of medians.
 
     .venv/bin/python benchmarks/representation.py
 """
 
 import argparse
-import copy
 import itertools
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from _own_process import OwnProcess
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rlmaster import embedder_choices
 from rlmaster.embedders.base import BaseEmbedder
-from rlmaster.experiment import Atari, Experiment
+from rlmaster.experiment import Atari, Experiment, observed_frames
 from rlmaster.experiment import EmbedderTraining as Updates
 from rlmaster.frame_sources import RandomFrames
 from rlmaster.replay.batches import SequenceBatch
@@ -38,12 +38,16 @@ from rlmaster.training.batches import Batches
 from rlmaster.training.embedder_training import EmbedderTraining
 from rlmaster.training.evaluation import BACKGROUND_FRAMES, evenly_chosen
 from rlmaster.training.frames import FrameCollection
+from rlmaster.training.process import prepare_process
 from rlmaster.training.recording import Recording
 
 LOADER_WORKERS = 2
 
-Ways = dict[str, Iterator[object]]
-"""What does one update each time that it is asked for the next, by its name."""
+LOOP, BARE = OURS = ("training loop", "bare update")
+SAME_NETWORKS, _ = OBVIOUS = (
+    "obvious way, same networks",
+    "obvious way, mirrored decoder",
+)
 
 
 def main() -> None:
@@ -56,20 +60,51 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000, help="agent steps to collect")
     parser.add_argument("--compile", default="auto", choices=["auto", "always", "never"])
     arguments = parser.parse_args()
-    experiment = _experiment(arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        ways = {name: OwnProcess(Way, name, arguments) for name in _names(arguments)}
+        for way in ways.values():
+            stack.callback(way.close)
+        frames_per_s = _measure(ways, arguments)
+    _print(frames_per_s)
+
+
+class Way:
+    """One of the ways to train, on frames of its own that are the same for all."""
+
+    settings = ""
+
+    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
+        """Collect frames, and do no update yet."""
+        if name in OURS:
+            prepare_process()
+        self._folder = tempfile.TemporaryDirectory()
+        experiment = _experiment(arguments)
         run = RunFolder.create(
-            Path(folder),
+            Path(self._folder.name),
             config=experiment.to_data(),
             rationale="benchmark",
             provenance={},
             digests={},
             differs_from_default=[],
         )
-        recording = Recording(run)
-        frames_per_s = _measure(_ways(experiment, run, recording), arguments)
-        recording.close()
-    _print(frames_per_s)
+        self._recording = Recording(run)
+        self._updates = _way(name, experiment, run, self._recording)
+
+    def advance(self, steps: int) -> int:
+        """Do so many updates."""
+        for _ in itertools.islice(self._updates, steps):
+            pass
+        return steps
+
+    def close(self) -> None:
+        """Write what is left, and remove it."""
+        self._recording.close()
+        self._folder.cleanup()
+
+
+def _names(arguments: argparse.Namespace) -> list[str]:
+    embedder = getattr(embedder_choices, arguments.embedder)()
+    return [*OURS, *(OBVIOUS if observed_frames(embedder) == 1 else ())]
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
@@ -86,8 +121,10 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     )
 
 
-def _ways(experiment: Experiment, run: RunFolder, recording: Recording) -> Ways:
-    """Return the ways to train, all on the same frames."""
+def _way(
+    name: str, experiment: Experiment, run: RunFolder, recording: Recording
+) -> Iterator[object]:
+    """Return what does one update each time that it is asked for the next."""
     training = EmbedderTraining(experiment, run, recording)
     frames = FrameCollection(
         experiment, run, recording, training.device, recording.advance, learned_from=False
@@ -97,23 +134,17 @@ def _ways(experiment: Experiment, run: RunFolder, recording: Recording) -> Ways:
     indices = store.frame_indices(train)
     embedder = training._build()
     embedder.prepare(store.frames_at(evenly_chosen(indices, BACKGROUND_FRAMES)))
-    plain = copy.deepcopy(embedder)
-    batches = Batches(store, train, embedder, batch_size=experiment.training.batch_size, seed=1)
+    if name in OBVIOUS:
+        loss_of = _same_networks(embedder) if name == SAME_NETWORKS else _mirrored()
+        return _obvious_way(loss_of, store, experiment)
+    batch_size = experiment.training.batch_size
+    batches = Batches(store, train, embedder, batch_size=batch_size, seed=1)
     learner = training._learner(embedder, batches, None)
-    resident = store.sequences_at(
-        indices[-experiment.training.batch_size :], embedder.sequence_length
-    )
+    if name == LOOP:
+        return training._updates(embedder, learner, batches, 0)
+    resident = store.sequences_at(indices[-batch_size:], embedder.sequence_length)
     update = training._make_update(embedder, learner)
-    ways: Ways = {
-        "training loop": training._updates(embedder, learner, batches, 0),
-        "bare update": (update(resident) for _ in itertools.count()),
-    }
-    if embedder.sequence_length == 1:
-        ways |= {
-            "obvious way, same networks": _obvious_way(_same_networks(plain), store, experiment),
-            "obvious way, mirrored decoder": _obvious_way(_mirrored(), store, experiment),
-        }
-    return ways
+    return (update(resident) for _ in itertools.count())
 
 
 def _obvious_way(
@@ -178,30 +209,21 @@ def _mirrored() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     return module, lambda frames: (module(frames) - frames).square().mean()
 
 
-def _measure(ways: Ways, arguments: argparse.Namespace) -> dict[str, list[float]]:
+def _measure(ways: dict[str, OwnProcess], arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Return frames per second of each way in each round, after one that does not count."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(arguments.rounds + 1):
-        for name, updates in ways.items():
-            rate = _updates_per_s(updates, arguments.updates) * arguments.batch_size
+        for name, way in ways.items():
+            rate = way.advance(arguments.updates).steps_per_s * arguments.batch_size
             if number > 0:
                 rates[name].append(rate)
     return rates
 
 
-def _updates_per_s(updates: Iterator[object], count: int) -> float:
-    start = time.perf_counter()
-    for _ in itertools.islice(updates, count):
-        pass
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return count / (time.perf_counter() - start)
-
-
 def _print(frames_per_s: dict[str, list[float]]) -> None:
-    loop = frames_per_s["training loop"]
+    loop = frames_per_s[LOOP]
     print(f"{'':32} {'frames/s':>9}   training loop is so many times as fast (goal)")
-    goals = {"bare update": "0.95", "obvious way, same networks": "3"}
+    goals = {BARE: "0.95", SAME_NETWORKS: "3"}
     for name, rates in frames_per_s.items():
         ratio = statistics.median(a / b for a, b in zip(loop, rates, strict=True))
         goal = f" ({goals[name]})" if name in goals else ""
