@@ -14,6 +14,7 @@ from rlmaster.agents.value_agent import ValueBasedAgent
 from rlmaster.embedder_choices import PixelEncoder
 from rlmaster.experiment import EncoderTraining
 from rlmaster.replay.batches import TransitionBatch
+from rlmaster.training import agent_update
 from rlmaster.training.agent_update import make_agent_optimiser, make_agent_update
 from rlmaster.training.captured_update import CapturedUpdate, can_be_captured
 
@@ -50,7 +51,12 @@ def on(device: str, batch: TransitionBatch) -> TransitionBatch:
 @pytest.mark.learns
 @pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot link from such a path")
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
-def test_a_compiled_update_changes_the_weights_as_the_plain_one_does(optimiser: str) -> None:
+@pytest.mark.parametrize("as_a_whole", [True, False])
+def test_a_compiled_update_changes_the_weights_as_the_plain_one_does(
+    optimiser: str, as_a_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not as_a_whole:  # as by a torch that cannot follow gradients
+        monkeypatch.setattr(agent_update, "can_be_whole", lambda _: False)
     plain, compiled = (
         learned(compiled=compiled, updates=6, optimiser=optimiser) for compiled in (False, True)
     )
