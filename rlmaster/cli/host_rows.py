@@ -1,6 +1,7 @@
 """What `rlmaster hosts --json` says of each host, once or again and again."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,8 @@ def show_live(project: "Project", requirements: "Requirements | None", every_s: 
             told = _tell(survey, project, requirements, told)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # who read left since it was last looked; what is not written is lost
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         survey.stop()
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -174,3 +175,30 @@ def test_a_key_that_is_refused_is_not_tried_again_before_something_changes(
             assert hosts["office"]["probe"] is None
         lab.key.touch()
         running.read_until(lambda hosts: hosts["office"]["probe"])
+
+
+UNNOTICED = """
+import sys
+from rlmaster.cli import host_rows, main
+host_rows.nobody_reads = lambda: False
+sys.argv[1:] = ["hosts", "--live", "1", "--json"]
+main()
+"""
+
+
+@pytest.mark.system
+def test_it_ends_as_well_where_it_writes_before_it_notices_that_nobody_reads(rlmaster):
+    with subprocess.Popen(
+        [sys.executable, "-c", UNNOTICED],
+        cwd=rlmaster.project,
+        env=rlmaster.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        try:
+            assert running.wait(timeout=30) == 0
+            assert running.stderr.read() == b""
+        finally:
+            running.kill()
