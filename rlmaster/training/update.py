@@ -26,7 +26,9 @@ from rlmaster.training.gradient_step import can_be_whole, plain_step, whole_step
 
 LONG_RUN_UPDATES = 20_000
 """From here on torch.compile, which takes up to a minute, is tried against the plain update."""
+TRIAL_ROUNDS = 5
 TRIAL_UPDATES = 15
+"""In each round, of the plain update and of the compiled one."""
 REASON_CHARACTERS = 200
 """Of a compiler's complaint, at most; the whole is in the log."""
 
@@ -171,15 +173,22 @@ def compilation_by_trial(
     """
     if failure := _why_not_compiled(device):
         return Compilation(wanted=False, failure=failure)
-    plain = _seconds_per_update(copied_update(False), device)
+    plain = copied_update(False)
+    _seconds_per_update(plain, device)
     try:
-        compiled = _seconds_per_update(copied_update(True), device)
+        compiled = copied_update(True)
+        _seconds_per_update(compiled, device)
     except (
         Exception
     ) as error:  # a compiler may fail in any way, and the plain update has just worked
         sys.stderr.write(f"torch.compile failed: {error}\n")  # whole, for the log
         return Compilation(wanted=False, failure=_first_line(error))
-    return Compilation(compiled < plain)
+    # In turn, for what else the computer does meanwhile must not decide for weeks.
+    gains = [
+        _seconds_per_update(plain, device) / _seconds_per_update(compiled, device)
+        for _ in range(TRIAL_ROUNDS)
+    ]
+    return Compilation(statistics.median(gains) > 1)
 
 
 def _why_not_compiled(device: torch.device) -> str:

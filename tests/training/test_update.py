@@ -15,6 +15,7 @@ from rlmaster.training.update import (
     Compilation,
     choose_compilation,
     choose_precision,
+    compilation_by_trial,
     make_optimiser,
     make_update,
     to_channels_last,
@@ -119,15 +120,32 @@ def test_long_runs_take_the_faster_of_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
-    made: list[bool] = []
-    monkeypatch.setattr(updates, "make_update", lambda *_, compiled: made.append(compiled))
     monkeypatch.setattr(
-        updates, "_seconds_per_update", lambda _, _device: fused_s if made[-1] else 1.0
+        updates, "make_update", lambda *_, compiled: lambda _batch: fused_s if compiled else 1.0
     )
+    monkeypatch.setattr(updates, "_seconds_per_update", lambda update, _device: update())
     training = EmbedderTraining(updates=number_of_updates, compile=choice)
     batch = SequenceBatch.of_frames(frames())
     chosen = choose_compilation(embedder(), training, torch.float32, batch)
     assert chosen == Compilation(expected)
+
+
+def test_a_computer_that_becomes_busy_in_a_trial_does_not_decide_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(updates.torch, "__file__", "/usr/lib/torch/__init__.py")
+    busy = iter([1.0, *[3.0] * 100])  # from the second measurement on
+    monkeypatch.setattr(
+        updates, "_seconds_per_update", lambda update, _device: update() * next(busy)
+    )
+
+    def chosen(compiled_s: float) -> bool:
+        return compilation_by_trial(
+            lambda compiled: lambda: compiled_s if compiled else 1.0, CPU
+        ).wanted
+
+    assert chosen(0.7)
+    assert not chosen(1.3)
 
 
 def test_a_machine_that_cannot_compile_trains_eagerly_and_says_why(
