@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from made_agents import agent, copied, random_batch
+from made_agents import EVERY_SWITCH, agent, copied, random_batch
+from torch._dynamo.utils import counters
 
 from rlmaster.agent_choices import ValueAgent
 from rlmaster.agents.value_agent import ValueBasedAgent
@@ -63,6 +64,19 @@ def test_a_compiled_update_changes_the_weights_as_the_plain_one_does(
 
     for name, weight in plain.items():
         torch.testing.assert_close(compiled[name], weight, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.learns
+@pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot link from such a path")
+@pytest.mark.parametrize("switches", [{"double": True}, EVERY_SWITCH])
+def test_on_a_processor_an_update_of_any_agent_is_one_graph(switches: dict[str, bool]) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    made = agent(TINY, **switches)
+    optimiser = make_agent_optimiser(made, ValueAgent(**switches), EncoderTraining())
+    make_agent_update(made, optimiser, torch.float32, compiled=True)(random_batch())
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
 
 
 @on_a_gpu
